@@ -1,0 +1,198 @@
+// The acts of the control log: what an entry may say, decoded strictly from canonical JSON. What they mean is in fold.ts.
+// Table: docs/format.md#acts. An act this version does not know stops the reader with upgradeNeeded: it may decide who writes.
+
+import { base64urlToBytes, bytesToBase64url } from '../bytes.ts';
+import { FoldlogError } from '../errors.ts';
+import { controlActsMax, nameLengthMax } from '../limits.ts';
+import type { JsonValue } from '../op-body.ts';
+import {
+  type Incarnation,
+  incarnation,
+  type KeyId,
+  keyId,
+  type PublicKey,
+  publicKey,
+  type Signature,
+  signature,
+  type TimeMs,
+  timeMs,
+} from '../units.ts';
+
+/** From most to least: owner and admin manage, a writer writes its shards, a reader follows. */
+export const roles = ['owner', 'admin', 'writer', 'reader'] as const;
+export type Role = (typeof roles)[number];
+
+/** Whether `role` may do what `needed` may. */
+export const isRoleAtLeast = (role: Role, needed: Role): boolean => roles.indexOf(role) <= roles.indexOf(needed);
+
+export type Act =
+  | {
+      readonly act: 'genesis';
+      readonly name: string;
+      readonly owner: PublicKey;
+      readonly device: string;
+      /** Public half of the one secret a person keeps. */
+      readonly recovery: PublicKey;
+      readonly nonce: Uint8Array;
+      readonly time: TimeMs;
+    }
+  | { readonly act: 'relay'; readonly key: PublicKey; readonly incarnation: Incarnation }
+  | { readonly act: 'invite'; readonly key: PublicKey; readonly role: Role; readonly expiresAt: TimeMs; readonly uses: number }
+  | {
+      readonly act: 'device';
+      readonly key: PublicKey;
+      readonly name: string;
+      readonly invite: KeyId;
+      /** By the invite key over (workspace, device key). */
+      readonly proof: Signature;
+    }
+  | { readonly act: 'shard'; readonly nonce: Uint8Array; readonly kind: string; readonly name: string; readonly writer: KeyId };
+
+const namePattern = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u;
+
+/** Names of workspaces, devices and shards: letters and digits of any script, space, dot, dash, underscore. */
+export function isName(name: string): boolean {
+  return name.length >= 1 && name.length <= nameLengthMax && namePattern.test(name) && !name.includes('..');
+}
+
+/** The one order in which an act is written, whatever order its object was built in. */
+const fieldOrder: Readonly<Record<Act['act'], readonly string[]>> = {
+  genesis: ['act', 'name', 'owner', 'device', 'recovery', 'nonce', 'time'],
+  relay: ['act', 'key', 'incarnation'],
+  invite: ['act', 'key', 'role', 'expiresAt', 'uses'],
+  device: ['act', 'key', 'name', 'invite', 'proof'],
+  shard: ['act', 'nonce', 'kind', 'name', 'writer'],
+};
+
+export function actsToJson(acts: readonly Act[]): JsonValue {
+  return acts.map((act): JsonValue => {
+    const fields: Record<string, JsonValue> = {};
+    const values = act as unknown as Readonly<Record<string, JsonValue | Uint8Array>>;
+    for (const name of fieldOrder[act.act]) {
+      const value = values[name] as JsonValue | Uint8Array;
+      fields[name] = value instanceof Uint8Array ? bytesToBase64url(value) : value;
+    }
+    return fields;
+  });
+}
+
+/** @throws {FoldlogError} `corrupt` `badAct`, or `upgradeNeeded` for an act of a newer version */
+export function actsFromJson(json: JsonValue, where: string): readonly Act[] {
+  if (!Array.isArray(json) || json.length < 1 || json.length > controlActsMax) {
+    throw FoldlogError.corrupt({ where, reason: 'badAct', found: 'no list of acts', expected: `1 to ${controlActsMax} acts` });
+  }
+  return json.map((entry: JsonValue, i) => actFromJson(new Fields(entry, `${where}, act ${i + 1}`)));
+}
+
+function actFromJson(fields: Fields): Act {
+  const act = fields.text('act');
+  switch (act) {
+    case 'genesis':
+      return fields.end({
+        act,
+        name: fields.name('name'),
+        owner: publicKey(fields.bytes('owner', 32)),
+        device: fields.name('device'),
+        recovery: publicKey(fields.bytes('recovery', 32)),
+        nonce: fields.bytes('nonce', 16),
+        time: timeMs(fields.integer('time')),
+      });
+    case 'relay':
+      return fields.end({ act, key: publicKey(fields.bytes('key', 32)), incarnation: incarnation(fields.bytes('incarnation', 16)) });
+    case 'invite':
+      return fields.end({
+        act,
+        key: publicKey(fields.bytes('key', 32)),
+        role: fields.role('role'),
+        expiresAt: timeMs(fields.integer('expiresAt')),
+        uses: fields.integer('uses'),
+      });
+    case 'device':
+      return fields.end({
+        act,
+        key: publicKey(fields.bytes('key', 32)),
+        name: fields.name('name'),
+        invite: keyId(fields.bytes('invite', 16)),
+        proof: signature(fields.bytes('proof', 64)),
+      });
+    case 'shard':
+      return fields.end({
+        act,
+        nonce: fields.bytes('nonce', 16),
+        kind: fields.name('kind'),
+        name: fields.name('name'),
+        writer: keyId(fields.bytes('writer', 16)),
+      });
+    default:
+      throw new FoldlogError('upgradeNeeded', {
+        where: fields.where,
+        reason: 'unknownAct',
+        found: `the act ${JSON.stringify(act.slice(0, nameLengthMax))}`,
+        expected: 'an act this version knows',
+      });
+  }
+}
+
+/** Strict access to the fields of one act: each asked for exactly once, in the order they are written. */
+class Fields {
+  readonly where: string;
+  readonly #values: Readonly<Record<string, JsonValue>>;
+  readonly #asked: string[] = [];
+
+  constructor(json: JsonValue, where: string) {
+    this.where = where;
+    if (typeof json !== 'object' || json === null || Array.isArray(json)) throw this.#bad('another shape', 'an object');
+    this.#values = json as Readonly<Record<string, JsonValue>>;
+  }
+
+  text(field: string): string {
+    const value = this.#take(field);
+    if (typeof value !== 'string') throw this.#bad(`${field} of another type`, 'text');
+    return value;
+  }
+
+  name(field: string): string {
+    const value = this.text(field);
+    if (!isName(value)) throw this.#bad(`a bad ${field}`, `1 to ${nameLengthMax} letters, digits, spaces, . _ -`);
+    return value;
+  }
+
+  role(field: string): Role {
+    const value = this.text(field);
+    const role = roles.find((known) => known === value);
+    if (role === undefined) throw this.#bad(`role ${JSON.stringify(value.slice(0, nameLengthMax))}`, roles.join(', '));
+    return role;
+  }
+
+  integer(field: string): number {
+    const value = this.#take(field);
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw this.#bad(`a bad ${field}`, 'an integer from 0');
+    return value;
+  }
+
+  bytes(field: string, length: number): Uint8Array<ArrayBuffer> {
+    const value = base64urlToBytes(this.text(field), `${this.where}, ${field}`);
+    if (value.length !== length) throw this.#bad(`${value.length} bytes of ${field}`, `${length}`);
+    return value;
+  }
+
+  /** Refuses fields nobody asked for, and another order: one act has one spelling. */
+  end<T extends Act>(act: T): T {
+    const written = Object.keys(this.#values);
+    if (written.length !== this.#asked.length || written.some((name, i) => name !== this.#asked[i])) {
+      throw this.#bad(`fields ${written.join(', ').slice(0, 200)}`, this.#asked.join(', '));
+    }
+    return act;
+  }
+
+  #take(field: string): JsonValue {
+    this.#asked.push(field);
+    const value = Object.hasOwn(this.#values, field) ? this.#values[field] : undefined;
+    if (value === undefined) throw this.#bad(`no ${field}`, `the field ${field}`);
+    return value;
+  }
+
+  #bad(found: string, expected: string): FoldlogError {
+    return FoldlogError.corrupt({ where: this.where, reason: 'badAct', found, expected });
+  }
+}

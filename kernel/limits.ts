@@ -1,0 +1,63 @@
+// Every bound, in one place, each with its reason. A decoder checks these before it allocates; a queue, before it grows.
+
+/** Ops in one commit group: an invoice of hundreds of lines fits; a fold slice stays short. */
+export const groupOpsMax = 10_000;
+/** Body of one group, bytes of JSON: half a run, so that any group fits a push with room for its neighbours. */
+export const groupBodyBytesMax = 4 * 1024 * 1024;
+/** What an app's own group may hold: room is left for the `foldlog.rebased` op that a rebase puts first (decision 0003). */
+export const appGroupOpsMax = groupOpsMax - 1;
+export const appGroupBodyBytesMax = groupBodyBytesMax - 1024;
+/** Nesting of a payload: deep enough for documents, far from any runtime's stack. */
+export const payloadDepthMax = 64;
+/** Length of a class name, a table name, a shard name: fits a key of any store beside the rest. */
+export const nameLengthMax = 64;
+
+/** Inflated records of one run: what a Worker may hold of one request beside its copies. */
+export const runBytesMax = 8 * 1024 * 1024;
+/** Groups in one run: a day of one-op groups goes in a handful of runs. */
+export const runGroupsMax = 100_000;
+/** Stored bytes ÷ inflated bytes can be no smaller than this: raw deflate tops out near 1:1032. */
+export const inflateRatioMax = 1100;
+
+/** One control entry: a revocation with a cut for each of hundreds of shards fits. */
+export const controlEntryBytesMax = 64 * 1024;
+export const controlActsMax = 512;
+/** An invite is used within a week or made anew. */
+export const inviteLifeMsMax = 7 * 24 * 3600 * 1000;
+export const inviteUsesMax = 10;
+export const invitesOpenMax = 10;
+
+/** Chunk of a checkpoint image before compression: one object, one retry. */
+export const chunkBytes = 1024 * 1024;
+/** 64 Ki chunks = 64 GiB: beyond any database a browser holds. */
+export const chunksMax = 65_536;
+
+/** Calls, ops and bytes that share one flush: bounds the time one COMMIT holds the mutex. */
+export const transactionCallsMax = 1_000;
+export const transactionOpsMax = groupOpsMax;
+export const transactionBytesMax = 4 * 1024 * 1024;
+/** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
+export const waitingCallsMax = 10_000;
+
+/** Background work holds a shard's mutex at most this long at a time: half a frame. */
+export const sliceMsMax = 8;
+
+/** One push or pull request may take this long before its outcome counts as unknown. */
+export const requestMsMax = 30_000;
+/** Back-off between failed rounds, with jitter. */
+export const backoffMsMin = 500;
+export const backoffMsMax = 5 * 60_000;
+
+/** A put whose outcome is unknown is repeated this long before the device is told so. */
+export const settleMsMax = 20_000;
+/** A receipt is a capability for this long; afterwards it is evidence and a hint (decision 0008). */
+export const receiptCapabilityMsMax = 7 * 24 * 3600 * 1000;
+/** A relay instance believes its copy of a control log this long. */
+export const controlCacheMsMax = 10_000;
+/** Clock difference a signed request may show. */
+export const requestSkewMsMax = 5 * 60_000;
+
+/** Shards in one query: SQLite attaches at most 10 databases. */
+export const queryShardsMax = 9;
+/** Rows a live query may hold: beyond, ask for a page. */
+export const liveRowsMax = 10_000;

@@ -1,0 +1,107 @@
+// The whole proof in one command: build, types, lint, format, then every vitest project, slowest last.
+// Each step and each test counts once; the closing line is `N passed, N failed`. Exit code 0 only when nothing
+// failed, every project ran at least one test, and no test was skipped.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureChromium } from './browser.mjs';
+
+/**
+ * @typedef {{ passed: number, failed: number, skipped: number }} Tally
+ * @typedef {{ assertionResults: { status: string }[], status: string, name: string }} FileReport
+ * @typedef {{ success: boolean, testResults: FileReport[] }} Report
+ */
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const bin = join(root, 'node_modules', '.bin');
+const resultsDir = join(root, '.test-results');
+
+rmSync(resultsDir, { recursive: true, force: true });
+mkdirSync(resultsDir, { recursive: true });
+// A file whose source is gone would otherwise stay in dist/ and be tested and published.
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+
+const tallies = [
+  step('build', () => run('tsc', ['-b'])),
+  step('types', () => run('tsc', ['-b', 'tsconfig.types.json'])),
+  step('lint', () => run('biome', ['lint', '--error-on-warnings'])),
+  step('format', () => run('biome', ['check', '--linter-enabled=false'])),
+  project('fast'),
+  project('workerd'),
+  step('browser present', () => ensureChromium() !== ''),
+  project('browser'),
+];
+
+const sum = tallies.reduce(add);
+if (sum.skipped > 0) console.log(`${sum.skipped} skipped: a skipped test proves nothing, so this run fails`);
+console.log(`\n${sum.passed} passed, ${sum.failed + sum.skipped} failed`);
+process.exitCode = sum.failed + sum.skipped === 0 && sum.passed > 0 ? 0 : 1;
+
+/**
+ * @param {string} name
+ * @param {() => boolean} body true when it holds
+ * @returns {Tally}
+ */
+function step(name, body) {
+  console.log(`\n== ${name}`);
+  try {
+    if (body()) return { passed: 1, failed: 0, skipped: 0 };
+  } catch (cause) {
+    console.error(cause instanceof Error ? cause.message : cause);
+  }
+  console.log(`FAILED: ${name}`);
+  return { passed: 0, failed: 1, skipped: 0 };
+}
+
+/**
+ * One vitest project, counted from its JSON report. A run that ends badly with no failing test to show for it
+ * (crash, unhandled rejection, a file that does not load, no tests at all) counts as one failure.
+ * @param {string} name
+ * @returns {Tally}
+ */
+function project(name) {
+  console.log(`\n== ${name} tests`);
+  const reportPath = join(resultsDir, `${name}.json`);
+  const args = ['run', '--project', name, '--reporter=default', '--reporter=json'];
+  const ok = run('vitest', [...args, `--outputFile.json=${reportPath}`]);
+  if (!existsSync(reportPath)) return fault(name, 'vitest left no report');
+  /** @type {Report} */
+  const report = JSON.parse(readFileSync(reportPath, 'utf8'));
+  const tally = report.testResults.map(countFile).reduce(add, { passed: 0, failed: 0, skipped: 0 });
+  if (tally.passed + tally.failed + tally.skipped === 0) return fault(name, 'no test ran');
+  if ((!ok || !report.success) && tally.failed === 0) return add(tally, fault(name, 'errors outside tests'));
+  return tally;
+}
+
+/** @param {FileReport} file @returns {Tally} */
+function countFile(file) {
+  const tally = { passed: 0, failed: 0, skipped: 0 };
+  for (const { status } of file.assertionResults) {
+    if (status === 'passed') tally.passed += 1;
+    else if (status === 'failed') tally.failed += 1;
+    else tally.skipped += 1;
+  }
+  if (file.status === 'failed' && tally.failed === 0) {
+    console.log(`FAILED: ${file.name} did not load or failed outside its tests`);
+    tally.failed = 1;
+  }
+  return tally;
+}
+
+/** @param {string} name @param {string} what @returns {Tally} */
+function fault(name, what) {
+  console.log(`FAILED: ${name} tests: ${what}`);
+  return { passed: 0, failed: 1, skipped: 0 };
+}
+
+/** @param {Tally} a @param {Tally} b @returns {Tally} */
+function add(a, b) {
+  return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped };
+}
+
+/** @param {string} tool a command of node_modules/.bin @param {string[]} args @returns {boolean} it ended with 0 */
+function run(tool, args) {
+  const ended = spawnSync(join(bin, tool), args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  return ended.status === 0;
+}

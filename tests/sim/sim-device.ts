@@ -1,0 +1,107 @@
+// A device in the simulated world: disk, vault and engine. `boot` starts the engine as a new worker would; `stop` ends it like a killed process,
+// with whatever the disk kept.
+
+import { portableSigner, portableVerifier } from '../../kernel/ed25519.ts';
+import type { Http, Signer } from '../../kernel/ports.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import { Engine } from '../../worker/engine/engine.ts';
+import type { Vault } from '../../worker/engine/vault.ts';
+import { SimDisk, type StopMode } from './sim-disk.ts';
+import { bootPool } from './sim-sqlite.ts';
+import { type SimWorld, syncDeflate, syncDigest } from './sim-world.ts';
+
+/** Survives kills, as IndexedDB with strict durability does. */
+class SimVault implements Vault {
+  readonly #seed: () => Uint8Array;
+  readonly #markers = new Set<string>();
+  #signer: Signer | undefined;
+
+  constructor(seed: () => Uint8Array) {
+    this.#seed = seed;
+  }
+
+  async signer(): Promise<Signer | undefined> {
+    return this.#signer;
+  }
+
+  async createSigner(): Promise<Signer> {
+    this.#signer ??= portableSigner(this.#seed());
+    return this.#signer;
+  }
+
+  async markers(): Promise<ReadonlySet<string>> {
+    return new Set(this.#markers);
+  }
+
+  async mark(file: string): Promise<void> {
+    this.#markers.add(file);
+  }
+}
+
+export class SimDevice {
+  readonly name: string;
+  readonly disk: SimDisk;
+  readonly vault: Vault;
+  readonly #world: SimWorld;
+  readonly #definitions: readonly ShardDefinition[];
+  readonly #http: Http | undefined;
+  #engine: Engine | undefined;
+  /** Network requests of a dead process never come back to it. */
+  #life = 0;
+
+  constructor(world: SimWorld, name: string, definitions: readonly ShardDefinition[], http: Http | undefined) {
+    this.name = name;
+    this.#world = world;
+    this.#definitions = definitions;
+    this.#http = http;
+    this.disk = new SimDisk(world.stream(`${name}/disk`));
+    this.vault = new SimVault(() => world.random(`${name}/key`).bytes(32));
+  }
+
+  get engine(): Engine {
+    if (this.#engine === undefined) throw new Error(`${this.name} is not running`);
+    return this.#engine;
+  }
+
+  async boot(): Promise<Engine> {
+    const life = ++this.#life;
+    const pool = await bootPool(this.disk);
+    const scheduler = {
+      after: (delayMs: number, task: () => void) => this.#world.scheduler.after(delayMs, () => life === this.#life && task()),
+      yield: () => this.#world.scheduler.yield(),
+    };
+    this.#engine = await Engine.open(
+      {
+        pool,
+        vault: this.vault,
+        clock: this.#world.clock,
+        random: this.#world.random(this.name),
+        scheduler,
+        verifier: portableVerifier,
+        deflate: syncDeflate,
+        bulkDigest: syncDigest,
+        http: this.#http === undefined ? undefined : this.#lifelong(this.#http, life),
+      },
+      { definitions: this.#definitions, pollMs: 1_000 },
+    );
+    return this.#engine;
+  }
+
+  /** Ends the process at once; the disk keeps what the mode lets survive. */
+  stop(mode: StopMode): void {
+    this.#life++;
+    this.#engine = undefined;
+    this.disk.stopNow();
+    this.disk.restart(mode);
+  }
+
+  #lifelong(http: Http, life: number): Http {
+    return {
+      send: async (request, bounds) => {
+        const outcome = await http.send(request, bounds);
+        if (life !== this.#life) return new Promise(() => undefined);
+        return outcome;
+      },
+    };
+  }
+}

@@ -1,0 +1,271 @@
+// A simulated OPFS under the unmodified pool VFS of SQLite-WASM: exists to inject what a real disk cannot do on demand, a stop at any
+// chosen I/O call and the loss of what was not flushed. One disk is one browser profile; booting again after a stop sees what survived.
+
+/** What survives a stop. `kill`: all that was written. `power`: flushed bytes, and of the rest a seeded part, torn anywhere. */
+export type StopMode = 'kill' | 'power';
+
+export class Stopped extends Error {
+  override readonly name = 'Stopped';
+}
+
+type Pending =
+  | { readonly kind: 'write'; readonly at: number; readonly data: Uint8Array }
+  | { readonly kind: 'truncate'; readonly size: number };
+
+interface SimFile {
+  flushed: Uint8Array;
+  current: Uint8Array;
+  pending: Pending[];
+}
+
+export class SimDisk {
+  readonly #files = new Map<string, SimFile>();
+  readonly #held = new Set<string>();
+  #calls = 0;
+  #stopAt: number | undefined;
+  #isStopped = false;
+  #life = 0;
+  #random: () => number;
+
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  /** I/O calls so far. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Stops the machine at the `call`-th I/O call from now: that call and all after it throw. */
+  stopAfter(call: number): void {
+    this.#stopAt = this.#calls + call;
+  }
+
+  stopNow(): void {
+    this.#isStopped = true;
+  }
+
+  /** Starts the machine again: handles are free, and only what survived is there. */
+  restart(mode: StopMode): void {
+    for (const file of this.#files.values()) {
+      file.flushed = mode === 'kill' ? file.current : this.#survived(file);
+      file.current = file.flushed.slice();
+      file.pending = [];
+    }
+    this.#held.clear();
+    this.#isStopped = false;
+    this.#stopAt = undefined;
+    this.#life++;
+  }
+
+  /** Flips one bit of one file: what a bad disk does. */
+  flipBit(path: string, at: number): void {
+    const file = this.#file(path);
+    file.current[at] = (file.current[at] as number) ^ 1;
+    file.flushed = file.current.slice();
+  }
+
+  paths(): readonly string[] {
+    return [...this.#files.keys()];
+  }
+
+  has(path: string): boolean {
+    return this.#files.has(path);
+  }
+
+  create(path: string): void {
+    if (!this.#files.has(path)) this.#files.set(path, { flushed: new Uint8Array(0), current: new Uint8Array(0), pending: [] });
+  }
+
+  remove(path: string): void {
+    this.#files.delete(path);
+  }
+
+  openHandle(path: string): SimHandle {
+    if (this.#held.has(path)) throw Object.assign(new Error('held elsewhere'), { name: 'NoModificationAllowedError' });
+    this.#held.add(path);
+    return new SimHandle(this, path, this.#life);
+  }
+
+  release(path: string): void {
+    this.#held.delete(path);
+  }
+
+  /** Counts a call and stops when its time has come. A handle of an earlier life belongs to a dead process. */
+  tick(life: number): void {
+    this.#calls++;
+    if (this.#stopAt !== undefined && this.#calls >= this.#stopAt) this.#isStopped = true;
+    if (this.#isStopped || life !== this.#life) throw new Stopped('the machine stopped');
+  }
+
+  read(path: string): Uint8Array {
+    return this.#file(path).current;
+  }
+
+  apply(path: string, change: Pending): void {
+    const file = this.#file(path);
+    file.current = changed(file.current, change);
+    file.pending.push(change);
+  }
+
+  flush(path: string): void {
+    const file = this.#file(path);
+    file.flushed = file.current.slice();
+    file.pending = [];
+  }
+
+  #file(path: string): SimFile {
+    const file = this.#files.get(path);
+    if (file === undefined) throw Object.assign(new Error(`no file ${path}`), { name: 'NotFoundError' });
+    return file;
+  }
+
+  /** Unflushed changes may be lost, kept or torn, each on its own: storage reorders what was not flushed. */
+  #survived(file: SimFile): Uint8Array {
+    let bytes = file.flushed.slice();
+    for (const change of file.pending) {
+      const fate = this.#random();
+      if (fate < 0.4) continue;
+      if (change.kind === 'write' && fate < 0.6) {
+        const part = Math.floor(this.#random() * change.data.length);
+        bytes = changed(bytes, { ...change, data: change.data.subarray(0, part) });
+      } else {
+        bytes = changed(bytes, change);
+      }
+    }
+    return bytes;
+  }
+}
+
+function changed(bytes: Uint8Array, change: Pending): Uint8Array {
+  const size = change.kind === 'write' ? Math.max(bytes.length, change.at + change.data.length) : change.size;
+  let next = bytes;
+  if (size !== bytes.length) {
+    next = new Uint8Array(size);
+    next.set(bytes.subarray(0, Math.min(size, bytes.length)));
+  }
+  if (change.kind === 'write') next.set(change.data, change.at);
+  return next;
+}
+
+/** FileSystemSyncAccessHandle, as far as the pool uses it. */
+export class SimHandle {
+  readonly #disk: SimDisk;
+  readonly #path: string;
+  readonly #life: number;
+
+  constructor(disk: SimDisk, path: string, life: number) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#life = life;
+  }
+
+  read(into: Uint8Array, options: { readonly at?: number } = {}): number {
+    this.#disk.tick(this.#life);
+    const bytes = this.#disk.read(this.#path);
+    const at = options.at ?? 0;
+    const count = Math.max(0, Math.min(into.byteLength, bytes.length - at));
+    new Uint8Array(into.buffer, into.byteOffset, into.byteLength).set(bytes.subarray(at, at + count));
+    return count;
+  }
+
+  write(from: Uint8Array, options: { readonly at?: number } = {}): number {
+    this.#disk.tick(this.#life);
+    const data = new Uint8Array(from.buffer, from.byteOffset, from.byteLength).slice();
+    this.#disk.apply(this.#path, { kind: 'write', at: options.at ?? 0, data });
+    return data.length;
+  }
+
+  flush(): void {
+    this.#disk.tick(this.#life);
+    this.#disk.flush(this.#path);
+  }
+
+  truncate(size: number): void {
+    this.#disk.tick(this.#life);
+    this.#disk.apply(this.#path, { kind: 'truncate', size });
+  }
+
+  getSize(): number {
+    return this.#disk.read(this.#path).length;
+  }
+
+  close(): void {
+    this.#disk.release(this.#path);
+  }
+}
+
+/** The file-system classes the pool looks for among the globals. */
+class SimFileHandle {
+  readonly kind = 'file';
+  readonly name: string;
+  readonly #disk: SimDisk;
+  readonly #path: string;
+
+  constructor(disk: SimDisk, path: string) {
+    this.#disk = disk;
+    this.#path = path;
+    this.name = path.split('/').pop() ?? '';
+  }
+
+  async createSyncAccessHandle(): Promise<SimHandle> {
+    return this.#disk.openHandle(this.#path);
+  }
+}
+
+class SimDirectory {
+  readonly kind = 'directory';
+  readonly name: string;
+  readonly #disk: SimDisk;
+  readonly #path: string;
+
+  constructor(disk: SimDisk, path: string) {
+    this.#disk = disk;
+    this.#path = path;
+    this.name = path.split('/').pop() ?? '';
+  }
+
+  async getDirectoryHandle(name: string): Promise<SimDirectory> {
+    return new SimDirectory(this.#disk, `${this.#path}/${name}`);
+  }
+
+  async getFileHandle(name: string, options: { readonly create?: boolean } = {}): Promise<SimFileHandle> {
+    const path = `${this.#path}/${name}`;
+    if (!this.#disk.has(path)) {
+      if (options.create !== true) throw Object.assign(new Error('not there'), { name: 'NotFoundError' });
+      this.#disk.create(path);
+    }
+    return new SimFileHandle(this.#disk, path);
+  }
+
+  async removeEntry(name: string): Promise<void> {
+    this.#disk.remove(`${this.#path}/${name}`);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<[string, SimFileHandle]> {
+    for (const path of this.#disk.paths()) {
+      const rest = path.slice(this.#path.length + 1);
+      if (path.startsWith(`${this.#path}/`) && !rest.includes('/')) yield [rest, new SimFileHandle(this.#disk, path)];
+    }
+  }
+}
+
+let active: SimDisk | undefined;
+
+/** Makes `disk` the one that the next pool installation finds. The pool keeps its directory handle, so disks may take turns. */
+export function activate(disk: SimDisk): void {
+  active = disk;
+  const scope = globalThis as unknown as Record<string, unknown>;
+  scope['FileSystemHandle'] = class {};
+  scope['FileSystemFileHandle'] = SimFileHandle;
+  scope['FileSystemDirectoryHandle'] = SimDirectory;
+  scope['FileSystemSyncAccessHandle'] = SimHandle;
+  Object.defineProperty(globalThis, 'navigator', {
+    configurable: true,
+    value: { storage: { getDirectory: async () => new SimDirectory(active as SimDisk, '') }, userAgent: 'simulated' },
+  });
+}

@@ -1,0 +1,42 @@
+// The browser build of SQLite-WASM, booted in Node over a simulated disk: a fresh instance per boot, as a new worker would have.
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Sqlite3Static } from '@sqlite.org/sqlite-wasm';
+import { openSahPool, type StoragePool } from '../../worker/engine/storage-pool.ts';
+import { activate, type SimDisk } from './sim-disk.ts';
+
+const folder = join(dirname(createRequire(import.meta.url).resolve('@sqlite.org/sqlite-wasm/package.json')), 'dist');
+const wasmBinary = readFileSync(join(folder, 'sqlite3.wasm'));
+
+type Init = (options: {
+  readonly wasmBinary: Uint8Array;
+  readonly print: () => void;
+  readonly printErr: () => void;
+}) => Promise<Sqlite3Static>;
+
+let init: Promise<Init> | undefined;
+
+export async function bootSqlite(): Promise<Sqlite3Static> {
+  // The library decides by these globals whether it runs in a worker.
+  const scope = globalThis as unknown as Record<string, unknown>;
+  scope['self'] ??= globalThis;
+  scope['WorkerGlobalScope'] ??= class {};
+  scope['location'] ??= { href: 'http://localhost/worker.js', search: '' };
+  init ??= import(/* @vite-ignore */ pathToFileURL(join(folder, 'index.mjs')).href).then((module) => (module as { default: Init }).default);
+  const silence = { log: console.log, warn: console.warn, error: console.error };
+  Object.assign(console, { warn: () => undefined, error: () => undefined });
+  try {
+    return await (await init)({ wasmBinary, print: () => undefined, printErr: () => undefined });
+  } finally {
+    Object.assign(console, silence);
+  }
+}
+
+export async function bootPool(disk: SimDisk, directory = 'store'): Promise<StoragePool> {
+  const sqlite3 = await bootSqlite();
+  activate(disk);
+  return openSahPool(sqlite3, directory, 'simulated OPFS');
+}

@@ -1,0 +1,46 @@
+// Three projects: `fast` runs in Node alone, `workerd` boots the relay's runtime, `browser` drives a real
+// Chromium from Node. A test outside tests/workerd and tests/browser is fast, so none falls between.
+// No retries anywhere: a test that passes the second time has found something.
+import { configDefaults, defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    retry: 0,
+    projects: [
+      {
+        test: {
+          name: 'fast',
+          include: ['tests/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, 'tests/workerd/**', 'tests/browser/**'],
+          environment: 'node',
+          testTimeout: 20_000,
+          retry: 0,
+        },
+      },
+      {
+        test: {
+          name: 'workerd',
+          include: ['tests/workerd/**/*.test.ts'],
+          environment: 'node',
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          retry: 0,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['tests/browser/**/*.test.ts'],
+          environment: 'node',
+          // One browser at a time: kills, quotas and timings must not disturb each other.
+          pool: 'forks',
+          maxWorkers: 1,
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          retry: 0,
+        },
+      },
+    ],
+  },
+});

@@ -1,0 +1,155 @@
+// The log of one shard in its database: groups with their seals, receipts, and the head they lead to. SQL only; no transactions of its own
+// (callers decide what lands together).
+
+import type { Bytes } from '../../kernel/bytes.ts';
+import { type CommitGroup, decodeGroupHeader, encodeGroupHeader, headOf, lastSeqOf } from '../../kernel/commit-group.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { runBytesMax, runGroupsMax } from '../../kernel/limits.ts';
+import { decodeReceipt, type Receipt } from '../../kernel/receipt.ts';
+import { recordBytesOf } from '../../kernel/run.ts';
+import { encodeSeal, readSeal, type Seal } from '../../kernel/seal.ts';
+import { type Epoch, type GroupId, type Hash, type Head, hash, type Seq, seq } from '../../kernel/units.ts';
+import { Reader } from '../../kernel/wire.ts';
+import type { Database } from './database.ts';
+import { type ChainBase, Meta, readBase } from './shard-file.ts';
+
+/** Where a saved group stands. */
+export interface GroupPlace {
+  readonly epoch: Epoch;
+  readonly firstSeq: Seq;
+  readonly lastSeq: Seq;
+  readonly hash: Hash;
+}
+
+export interface PendingRun {
+  readonly after: Head;
+  readonly groups: readonly CommitGroup[];
+  readonly seal: Seal;
+}
+
+interface GroupRow {
+  readonly last_seq: number;
+  readonly first_seq: number;
+  readonly hash: Bytes;
+  readonly header: Bytes;
+  readonly salt: Bytes;
+  readonly body: Bytes;
+  readonly seal: Bytes | null;
+}
+
+export class ChainLog {
+  readonly #db: Database;
+  readonly base: ChainBase;
+
+  constructor(db: Database) {
+    this.#db = db;
+    this.base = readBase(new Meta(db));
+  }
+
+  /** Head of the saved chain. */
+  head(): Head {
+    const row = this.#db.get<{ last_seq: number; hash: Bytes }>('SELECT last_seq, hash FROM foldlog_group ORDER BY last_seq DESC LIMIT 1');
+    return row === undefined ? this.base.head : { seq: seq(row.last_seq), hash: hash(row.hash) };
+  }
+
+  find(id: GroupId): GroupPlace | undefined {
+    const row = this.#db.get<{ header: Bytes; hash: Bytes }>('SELECT header, hash FROM foldlog_group WHERE id = ?', [id]);
+    if (row === undefined) return undefined;
+    const header = decodeGroupHeader(row.header, 'stored group');
+    return { epoch: header.epoch, firstSeq: header.firstSeq, lastSeq: lastSeqOf(header), hash: hash(row.hash) };
+  }
+
+  insert(group: CommitGroup): void {
+    if (group.content.kind !== 'whole')
+      throw FoldlogError.misuse({ where: 'chain log', reason: 'erasedGroup', found: 'no body', expected: 'one' });
+    const { header, content } = group;
+    this.#db.run('INSERT INTO foldlog_group (last_seq, first_seq, id, hash, header, salt, body, seal) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)', [
+      lastSeqOf(header),
+      header.firstSeq,
+      header.id,
+      group.hash,
+      encodeGroupHeader(header),
+      content.salt,
+      content.body,
+    ]);
+  }
+
+  putSeal(lastSeq: Seq, seal: Seal): void {
+    this.#db.run('UPDATE foldlog_group SET seal = ? WHERE last_seq = ?', [encodeSeal(seal), lastSeq]);
+  }
+
+  /**
+   * The groups after `committed` that make the next run: as many as fit the bounds, up to the last sealed one and at most to `upTo`.
+   * Undefined when nothing waits.
+   */
+  pendingRun(committed: Head, bounds: { readonly bytesMax: number; readonly upTo: Seq | undefined }): PendingRun | undefined {
+    const limit = bounds.upTo ?? Number.MAX_SAFE_INTEGER;
+    const bytesMax = Math.min(bounds.bytesMax, runBytesMax);
+    const groups: CommitGroup[] = [];
+    let sealed: { readonly count: number; readonly seal: Seal } | undefined;
+    let bytes = 0;
+    let from: number = committed.seq;
+    while (groups.length < runGroupsMax) {
+      const rows = this.#db.all<GroupRow>(
+        `SELECT last_seq, first_seq, hash, header, salt, body, seal FROM foldlog_group
+         WHERE last_seq > ? AND last_seq <= ? ORDER BY last_seq LIMIT 256`,
+        [from, limit],
+      );
+      for (const row of rows) {
+        bytes += recordBytesOf(row.body.length);
+        if ((bytes > bytesMax && sealed !== undefined) || groups.length >= runGroupsMax) return cut(committed, groups, sealed);
+        groups.push({
+          header: decodeGroupHeader(row.header, 'stored group'),
+          hash: hash(row.hash),
+          content: { kind: 'whole', salt: row.salt, body: row.body },
+        });
+        if (row.seal !== null) sealed = { count: groups.length, seal: readSeal(new Reader(row.seal, 'stored seal')) };
+        from = row.last_seq;
+      }
+      if (rows.length < 256) break;
+    }
+    return cut(committed, groups, sealed);
+  }
+
+  /** Hash of the group that ends at `at`, when it is in the log. */
+  hashAt(at: Seq): Hash | undefined {
+    if (at === this.base.head.seq) return this.base.head.hash;
+    const value = this.#db.value('SELECT hash FROM foldlog_group WHERE last_seq = ?', [at]);
+    return value instanceof Uint8Array ? hash(value) : undefined;
+  }
+
+  newestReceipt(): { readonly bytes: Bytes; readonly receipt: Receipt } | undefined {
+    const value = this.#db.value('SELECT receipt FROM foldlog_receipt ORDER BY seq DESC LIMIT 1');
+    if (!(value instanceof Uint8Array)) return undefined;
+    const bytes = value as Bytes;
+    return { bytes, receipt: decodeReceipt(bytes, 'stored receipt') };
+  }
+
+  putReceipt(receipt: Receipt, bytes: Bytes): void {
+    this.#db.run('INSERT OR REPLACE INTO foldlog_receipt (seq, receipt) VALUES (?, ?)', [receipt.head.seq, bytes]);
+    // Only the newest is ever sent; a few more are evidence when a relay forgets.
+    this.#db.run(
+      'DELETE FROM foldlog_receipt WHERE seq < (SELECT min(seq) FROM (SELECT seq FROM foldlog_receipt ORDER BY seq DESC LIMIT 8))',
+    );
+  }
+
+  /** Groups and bytes of bodies after `committed`: the queue. */
+  pending(committed: Seq): { readonly groups: number; readonly ops: number; readonly bytes: number } {
+    const row = this.#db.get<{ groups: number; ops: number | null; bytes: number | null }>(
+      `SELECT count(*) AS groups, sum(last_seq - first_seq + 1) AS ops, sum(length(body)) AS bytes FROM foldlog_group WHERE last_seq > ?`,
+      [committed],
+    );
+    return { groups: row?.groups ?? 0, ops: row?.ops ?? 0, bytes: row?.bytes ?? 0 };
+  }
+}
+
+function cut(
+  after: Head,
+  groups: readonly CommitGroup[],
+  sealed: { readonly count: number; readonly seal: Seal } | undefined,
+): PendingRun | undefined {
+  if (sealed === undefined) return undefined;
+  return { after, groups: groups.slice(0, sealed.count), seal: sealed.seal };
+}
+
+export const runHead = (run: PendingRun): Head => headOf(run.groups[run.groups.length - 1] as CommitGroup);

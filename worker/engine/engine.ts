@@ -1,0 +1,373 @@
+// The engine of one workspace store: opens what is there, runs the loops, and answers the API. Host-independent: everything it touches is a port.
+// The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
+
+import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
+import type { Act, Role } from '../../kernel/control/acts.ts';
+import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
+import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
+import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, Verifier } from '../../kernel/ports.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import { followRule } from '../../shards/follow-rule.ts';
+import type { Sql } from '../../shards/sql.ts';
+import { queryAcross, type Readable } from './across.ts';
+import { ControlReplica, type LinkState } from './control.ts';
+import type { Row } from './database.ts';
+import { Follower, type ReplicaStatus, shardFileName } from './follow.ts';
+import { Loop } from './loop.ts';
+import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
+import { OwnShard, type OwnShardStatus } from './own-shard.ts';
+import { relayClient, type Traffic } from './relay-client.ts';
+import { createShardFile, Meta, openShardFile, type ShardIdentity } from './shard-file.ts';
+import { ShardStore } from './shard-store.ts';
+import type { DurabilityClass, StoragePool } from './storage-pool.ts';
+import type { Vault } from './vault.ts';
+import { WorkspaceFile } from './workspace-file.ts';
+
+export interface EnginePorts {
+  readonly pool: StoragePool;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly verifier: Verifier;
+  readonly deflate: Deflate;
+  readonly bulkDigest: BulkDigest;
+  /** Absent: a workspace that is never synced. */
+  readonly http: Http | undefined;
+}
+
+export interface EngineSettings {
+  readonly definitions: readonly ShardDefinition[];
+  /** How often the control log and followed shards are asked for news. */
+  readonly pollMs: number;
+}
+
+export type EngineEvent =
+  | { readonly kind: 'status' }
+  | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
+  | { readonly kind: 'changed'; readonly shard: string };
+
+export interface EngineStatus {
+  readonly backend: StoragePool['backend'];
+  readonly durability: DurabilityClass;
+  readonly verdict: string;
+  readonly key: Signer['hold'];
+  readonly workspace:
+    | { readonly id: string; readonly name: string; readonly device: string; readonly role: Role; readonly isAtRelay: boolean }
+    | undefined;
+  readonly link: LinkState;
+  readonly own: readonly OwnShardStatus[];
+  readonly followed: readonly ReplicaStatus[];
+  /** Acts the control log refused, and shards that could not be started, in words. */
+  readonly troubles: readonly string[];
+  readonly traffic: Readonly<Traffic>;
+}
+
+export class Engine {
+  readonly #ports: EnginePorts;
+  readonly #definitions: ReadonlyMap<string, ShardDefinition>;
+  readonly #file: WorkspaceFile;
+  readonly #signer: Signer;
+  readonly #control: ControlReplica;
+  readonly #follower: Follower | undefined;
+  readonly #controlLoop: Loop;
+  readonly #followLoop: Loop;
+  readonly #own = new Map<string, OwnShard>();
+  readonly #opening = new Map<string, Promise<OwnShard>>();
+  readonly #listeners = new Set<(event: EngineEvent) => void>();
+  readonly #traffic: Traffic;
+  readonly #membership: MembershipPorts;
+
+  private constructor(
+    ports: EnginePorts,
+    settings: EngineSettings,
+    at: { readonly file: WorkspaceFile; readonly signer: Signer; readonly control: ControlReplica; readonly membership: MembershipPorts },
+    traffic: Traffic,
+  ) {
+    this.#ports = ports;
+    this.#definitions = new Map(settings.definitions.map((definition) => [definition.kind, definition]));
+    this.#file = at.file;
+    this.#signer = at.signer;
+    this.#control = at.control;
+    this.#membership = at.membership;
+    this.#traffic = traffic;
+    const { relay } = at.membership;
+    if (relay !== undefined) {
+      this.#follower = new Follower(
+        { ...ports, relay, signer: at.signer },
+        ports.pool,
+        { file: at.file, control: at.control, definitions: this.#definitions, traffic },
+        (replica) => this.#tell({ kind: 'changed', shard: handleOf(replica.identity) }),
+      );
+    }
+    this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
+    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
+  }
+
+  /**
+   * Opens the store of one workspace, or an empty store. The caller holds its Web Lock.
+   * @throws {FoldlogError} `corrupt` when something that was there is missing or damaged: nothing is created in its place
+   */
+  static async open(ports: EnginePorts, settings: EngineSettings): Promise<Engine> {
+    const { pool, vault } = ports;
+    for (const file of pool.files()) if (file.startsWith('/scratch-')) pool.remove(file);
+    requireMarked(pool, await vault.markers());
+    await pool.reserve(1);
+    const file = WorkspaceFile.open(pool);
+    await vault.mark(file.db.name);
+    const signer = (await vault.signer()) ?? (await vault.createSigner());
+    const traffic: Traffic = { received: 0, sent: 0 };
+    const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
+    const membership = { relay, clock: ports.clock, random: ports.random, signer };
+    let engine: Engine | undefined;
+    const control = await ControlReplica.open({ relay, verifier: ports.verifier, random: ports.random, signer }, file, () =>
+      engine?.wake(false),
+    );
+    engine = new Engine(ports, settings, { file, signer, control, membership }, traffic);
+    await engine.#follower?.openHeld();
+    engine.wake(false);
+    return engine;
+  }
+
+  onEvent(listener: (event: EngineEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async status(): Promise<EngineStatus> {
+    const { pool } = this.#ports;
+    const refused = this.#file.pendingActs().flatMap(({ refused }) => refused ?? []);
+    const own: OwnShardStatus[] = [];
+    for (const shard of this.#own.values()) own.push(await shard.status());
+    return {
+      backend: pool.backend,
+      durability: pool.durability,
+      verdict: pool.verdict,
+      key: this.#signer.hold,
+      workspace: this.#workspaceStatus(),
+      link: this.#control.link,
+      own,
+      followed: this.#follower?.statuses() ?? [],
+      troubles: [...refused, ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
+      traffic: { ...this.#traffic },
+    };
+  }
+
+  async create(names: { readonly workspace: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
+    const founded = await foundWorkspace(this.#membership, this.#file, names);
+    this.wake(true);
+    return founded;
+  }
+
+  async join(link: string, deviceName: string): Promise<void> {
+    await joinByLink(this.#membership, this.#file, this.#control, link, deviceName);
+    this.wake(true);
+  }
+
+  /** A link fragment; resolves once the invite is in the control log, so that the link works when it is shown. */
+  async invite(options: InviteOptions): Promise<string> {
+    const { fragment, act } = makeInvite(this.#membership, this.#control, options);
+    await this.#commitAct(act);
+    return fragment;
+  }
+
+  /** Opens a shard this device writes, creating it when it is new. The handle names it in all other calls. */
+  async openShard(kind: string, name: string): Promise<string> {
+    const handle = `${kind}/${name}`;
+    if (this.#own.has(handle)) return handle;
+    let opening = this.#opening.get(handle);
+    if (opening === undefined) {
+      opening = this.#open(kind, name).finally(() => this.#opening.delete(handle));
+      this.#opening.set(handle, opening);
+    }
+    this.#own.set(handle, await opening);
+    return handle;
+  }
+
+  shard(handle: string): OwnShard {
+    const shard = this.#own.get(handle);
+    if (shard !== undefined) return shard;
+    throw FoldlogError.misuse({ where: `shard ${handle}`, reason: 'notOpen', found: 'a shard that is not open', expected: 'open() first' });
+  }
+
+  /** Follows shards of other devices: `till/*`. */
+  async follow(pattern: string): Promise<void> {
+    if (this.#follower === undefined) throw FoldlogError.misuse({ where: 'follow', reason: 'noRelay', found: 'no relay', expected: 'one' });
+    this.#follower.addRule(pattern);
+    this.#followLoop.wake(true);
+  }
+
+  /** Reads across own and followed shards that match a pattern, on one look at each. */
+  async readAcross(pattern: string, queries: readonly Sql[]): Promise<readonly (readonly Row[])[]> {
+    const rule = followRule(pattern);
+    const own = [...this.#own.values()].map(({ store }) => store).filter(({ identity }) => rule.matches(identity));
+    const replicas = (this.#follower?.replicas ?? []).filter(({ identity }) => rule.matches(identity));
+    const shards: readonly (Readable & { readonly mutex: OwnShard['store']['mutex'] })[] = [...own, ...replicas];
+    if (shards.length === 0) return queries.map(() => []);
+    const look = shards.reduceRight<() => Promise<readonly (readonly Row[])[]>>(
+      (inner, shard) => () => shard.mutex.own('other', inner),
+      async () => queryAcross(this.#ports.pool, this.#ports.clock, shards, queries),
+    );
+    return look();
+  }
+
+  /** The network is back, or a person asked: every loop goes at once. */
+  wake(atOnce: boolean): void {
+    this.#controlLoop.wake(atOnce);
+    this.#followLoop.wake(atOnce);
+    for (const shard of this.#own.values()) shard.wake(atOnce);
+    this.#tell({ kind: 'status' });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
+    for (const shard of this.#own.values()) await shard.close();
+    await this.#follower?.close();
+    this.#file.close();
+    this.#ports.pool.close();
+  }
+
+  async #open(kind: string, name: string): Promise<OwnShard> {
+    const definition = this.#definitions.get(kind);
+    const where = `shard ${kind}/${name}`;
+    if (definition === undefined) {
+      throw FoldlogError.misuse({
+        where,
+        reason: 'unknownKind',
+        found: `the kind ${kind}`,
+        expected: `one of ${[...this.#definitions.keys()].join(', ')}`,
+      });
+    }
+    const { workspace } = this.#file;
+    if (workspace === undefined) {
+      throw FoldlogError.misuse({
+        where,
+        reason: 'noWorkspace',
+        found: 'an empty store',
+        expected: 'a workspace',
+        todo: 'create or join one',
+      });
+    }
+    const held = this.#file.shards().find((shard) => shard.hold === 'own' && shard.kind === kind && shard.name === name);
+    const { pool } = this.#ports;
+    await pool.reserve(1);
+    if (held !== undefined) {
+      const file = shardFileName(held.id);
+      return this.#assemble(file, definition, held, openShardFile(pool, file, definition, held));
+    }
+    this.#requireFreeName(kind, name, where);
+    const nonce = this.#ports.random.bytes(16);
+    const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
+    const file = shardFileName(identity.id);
+    // File, marker, list, in this order: see the crash table of decision 0006.
+    const db = createShardFile(pool, file, definition, identity);
+    new Meta(db).set('nonce', nonce);
+    await this.#ports.vault.mark(file);
+    this.#file.db.transaction(() => {
+      this.#file.holdShard({ ...identity, hold: 'own' });
+      this.#file.queueActs([{ act: 'shard', nonce, kind, name, writer: keyIdOf(this.#signer.publicKey) }]);
+    });
+    this.#controlLoop.wake();
+    return this.#assemble(file, definition, identity, db);
+  }
+
+  #requireFreeName(kind: string, name: string, where: string): void {
+    const { state } = this.#control;
+    const taken = state === undefined ? undefined : shardNamed(state, kind, name);
+    if (state === undefined || taken === undefined) {
+      const role = this.#workspaceStatus()?.role ?? 'owner';
+      if (isRoleAtLeast(role, 'writer')) return;
+      throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
+    }
+    const writer = deviceOf(state, taken.writer);
+    const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
+    if (isMine) {
+      throw FoldlogError.corrupt({
+        where,
+        reason: 'missingFile',
+        found: "this device's shard without its data",
+        expected: 'the file that was here',
+        todo: 'open it under another name; what was committed can be followed',
+      });
+    }
+    throw FoldlogError.misuse({
+      where,
+      reason: 'notWriter',
+      found: `a shard that ${writer?.name ?? 'another device'} writes`,
+      expected: 'a shard of this device',
+      todo: 'follow it, or open one under another name',
+    });
+  }
+
+  #assemble(file: string, definition: ShardDefinition, identity: ShardIdentity, db: ConstructorParameters<typeof ShardStore>[4]): OwnShard {
+    const { relay } = this.#membership;
+    const store = new ShardStore(this.#ports.pool, file, definition, identity, db);
+    const handle = handleOf(identity);
+    const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
+    return new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
+      onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
+      onCommitted: (head) => {
+        this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
+        this.#tell({ kind: 'status' });
+      },
+      onState: () => this.#tell({ kind: 'status' }),
+    });
+  }
+
+  async #commitAct(act: Act): Promise<void> {
+    this.#file.queueActs([act]);
+    const text = JSON.stringify(actsToJson([act]));
+    for (;;) {
+      const waiting = this.#file.pendingActs().find(({ acts }) => JSON.stringify(actsToJson(acts)) === text);
+      if (waiting === undefined) return;
+      if (waiting.refused !== undefined || this.#control.link.kind === 'offline') {
+        this.#file.dropActs(waiting.id);
+        throw new FoldlogError(waiting.refused === undefined ? 'unavailable' : 'misuse', {
+          where: act.act,
+          reason: waiting.refused === undefined ? 'relayUnreachable' : 'refused',
+          found: waiting.refused ?? 'no answer of the relay',
+          expected: 'an entry in the control log',
+        });
+      }
+      this.#controlLoop.wake(true);
+      await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
+    }
+  }
+
+  #workspaceStatus(): EngineStatus['workspace'] {
+    const { workspace } = this.#file;
+    if (workspace === undefined) return undefined;
+    const { state } = this.#control;
+    const device = state === undefined ? undefined : deviceOf(state, keyIdOf(this.#signer.publicKey));
+    const genesis = this.#file.pendingActs().flatMap(({ acts }) => acts.filter((act) => act.act === 'genesis'))[0];
+    return {
+      id: bytesToHex(workspace),
+      name: state?.name ?? genesis?.name ?? '',
+      device: device?.name ?? genesis?.device ?? '',
+      role: device?.role ?? (genesis === undefined ? 'reader' : 'owner'),
+      isAtRelay: state?.relay !== undefined,
+    };
+  }
+
+  #tell(event: EngineEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+const handleOf = (identity: { readonly kind: string; readonly name: string }): string => `${identity.kind}/${identity.name}`;
+
+/** Something that was ready once must still be there: an absent file is a loss to be told, never an empty shop. */
+function requireMarked(pool: StoragePool, markers: ReadonlySet<string>): void {
+  for (const file of markers) {
+    if (pool.has(file)) continue;
+    throw FoldlogError.corrupt({
+      where: file,
+      reason: 'missingFile',
+      found: 'a marker without its file',
+      expected: 'the database that was there',
+      todo: 'nothing was created in its place; start a new store and follow what was committed',
+    });
+  }
+}

@@ -1,0 +1,228 @@
+// Folds ops into tables with the app's reducers, under guard: an authorizer denies clock, randomness, DDL, PRAGMA and other files in SQL,
+// and the JavaScript clock and random generator are shut while reducers run. So state is a function of the chain alone.
+
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { FoldlogError } from '../../kernel/errors.ts';
+import type { JsonValue, Op } from '../../kernel/op-body.ts';
+import { systemClassPrefix } from '../../kernel/op-body.ts';
+import type { SqlValue } from '../../kernel/state-hash.ts';
+import { type Seq, seq, type TimeMs } from '../../kernel/units.ts';
+import type { OpClass, OpInput, ReducerDb, ShardDefinition } from '../../shards/define.ts';
+import type { Database } from './database.ts';
+import { withoutAmbient } from './fold-guard.ts';
+
+/** SQL functions whose answer is not a function of the rows. */
+const impureFunctions = new Set([
+  'random',
+  'randomblob',
+  'date',
+  'time',
+  'datetime',
+  'julianday',
+  'unixepoch',
+  'strftime',
+  'timediff',
+  'current_time',
+  'current_date',
+  'current_timestamp',
+  'changes',
+  'total_changes',
+  'last_insert_rowid',
+  'sqlite_version',
+  'sqlite_source_id',
+  'load_extension',
+]);
+
+/** An op whose payload passed its schema, ready to encode and fold. */
+export interface ReadyOp {
+  readonly op: Op;
+  readonly opClass: OpClass;
+}
+
+export class Folder {
+  readonly #definition: ShardDefinition;
+  readonly #db: Database;
+  readonly #guarded: ReducerDb;
+  readonly #vetted = new Set<string>();
+
+  constructor(definition: ShardDefinition, db: Database) {
+    this.#definition = definition;
+    this.#db = db;
+    this.#guarded = {
+      run: (text, params) => {
+        this.#vet(text);
+        db.run(text, params);
+      },
+      get: <R>(text: string, params?: readonly SqlValue[]) => {
+        this.#vet(text);
+        return db.get<R>(text, params);
+      },
+      all: <R>(text: string, params?: readonly SqlValue[]) => {
+        this.#vet(text);
+        return db.all<R>(text, params);
+      },
+    };
+  }
+
+  /**
+   * Checks what an app wants to save: class declared, payload accepted by its schema. The payload kept is the schema's output.
+   * @throws {FoldlogError} `misuse` `unknownClass`, `badPayload`
+   */
+  prepare(input: OpInput): ReadyOp {
+    const [name, payload, id] = input;
+    const opClass = this.#classOf(name);
+    const result = validate(opClass.schema, payload, `op ${name}`);
+    const op = { class: name, version: opClass.version, payload: result as JsonValue };
+    return { op: id === undefined ? op : { ...op, id }, opClass };
+  }
+
+  /**
+   * Reads an op that stands in a chain: known class, not newer, older versions brought up.
+   * @throws {FoldlogError} `upgradeNeeded` `unknownClass`, `newerClass`
+   */
+  read(op: Op): ReadyOp {
+    const opClass = Object.hasOwn(this.#definition.spec.ops, op.class) ? this.#definition.spec.ops[op.class] : undefined;
+    const where = `op class ${op.class} of ${this.#definition.kind}`;
+    if (opClass === undefined) {
+      throw new FoldlogError('upgradeNeeded', {
+        where,
+        reason: 'unknownClass',
+        found: 'a class this app does not declare',
+        expected: this.#known(),
+      });
+    }
+    if (op.version > opClass.version) {
+      throw new FoldlogError('upgradeNeeded', {
+        where,
+        reason: 'newerClass',
+        found: `version ${op.version}`,
+        expected: `version ${opClass.version} or older`,
+      });
+    }
+    let payload = op.payload;
+    for (let version = op.version; version < opClass.version; version++) payload = opClass.upcast[version]?.(payload) ?? payload;
+    return { op: { ...op, version: opClass.version, payload }, opClass };
+  }
+
+  /**
+   * Runs the reducers of one group, in order, inside the caller's transaction.
+   * @throws {FoldlogError} `misuse` `reducerFailed`, `impureReducer`: the caller rolls back
+   */
+  fold(ops: readonly ReadyOp[], firstSeq: Seq, time: TimeMs): void {
+    withoutAmbient(() => {
+      let at = firstSeq;
+      for (const { op, opClass } of ops) {
+        try {
+          opClass.reduce(this.#guarded, op.payload, { seq: at, time });
+        } catch (cause) {
+          if (isHostFailure(cause)) throw cause;
+          throw asReducerFailure(cause, `reducer of ${op.class}, seq ${at}`);
+        }
+        at = seq(at + 1);
+      }
+    });
+  }
+
+  #classOf(name: string): OpClass {
+    const opClass = Object.hasOwn(this.#definition.spec.ops, name) ? this.#definition.spec.ops[name] : undefined;
+    if (opClass !== undefined) return opClass;
+    throw FoldlogError.misuse({
+      where: `save to ${this.#definition.kind}`,
+      reason: 'unknownClass',
+      found: name.startsWith(systemClassPrefix) ? `the engine's own class ${name}` : `the class ${JSON.stringify(name.slice(0, 64))}`,
+      expected: this.#known(),
+    });
+  }
+
+  #known(): string {
+    return `one of ${Object.keys(this.#definition.spec.ops).join(', ')}`;
+  }
+
+  /** Prepares a reducer's statement once with the authorizer on; later runs use the prepared one. */
+  #vet(text: string): void {
+    if (this.#vetted.has(text)) return;
+    const { capi } = this.#db.sqlite3;
+    const allowed = new Set<number>([
+      capi.SQLITE_SELECT,
+      capi.SQLITE_READ,
+      capi.SQLITE_INSERT,
+      capi.SQLITE_UPDATE,
+      capi.SQLITE_DELETE,
+      capi.SQLITE_RECURSIVE,
+    ]);
+    let denied = '';
+    const ownTables = this.#definition.spec.tables;
+    capi.sqlite3_set_authorizer(
+      this.#db.handle,
+      (_: number, action: number, a: string | 0, b: string | 0) => {
+        const isOwnTable = typeof a === 'string' && Object.hasOwn(ownTables, a);
+        const isAllowed =
+          action === capi.SQLITE_FUNCTION
+            ? !impureFunctions.has(String(b).toLowerCase())
+            : allowed.has(action) && (action === capi.SQLITE_SELECT || action === capi.SQLITE_RECURSIVE || isOwnTable);
+        if (isAllowed) return capi.SQLITE_OK;
+        denied ||= action === capi.SQLITE_FUNCTION ? `the function ${String(b)}` : `action ${action} on ${String(a)}`;
+        return capi.SQLITE_DENY;
+      },
+      0,
+    );
+    try {
+      this.#db.handle.prepare(text).finalize();
+    } catch (cause) {
+      if (denied === '') throw cause;
+      throw FoldlogError.misuse({
+        where: 'reducer',
+        reason: 'impureReducer',
+        found: denied,
+        expected: "reads and writes of the shard's own tables with pure functions",
+        todo: 'put the time or the random value into the payload when the op is made',
+        cause,
+      });
+    } finally {
+      capi.sqlite3_set_authorizer(this.#db.handle, 0 as never, 0);
+    }
+    this.#vetted.add(text);
+  }
+}
+
+/** @throws {FoldlogError} `misuse` `badPayload` with the schema's own words and path */
+export function validate(schema: StandardSchemaV1, value: unknown, where: string): unknown {
+  const result = schema['~standard'].validate(value);
+  if (result instanceof Promise) {
+    throw FoldlogError.misuse({
+      where,
+      reason: 'asyncSchema',
+      found: 'a schema that validates asynchronously',
+      expected: 'a synchronous one',
+    });
+  }
+  if (result.issues === undefined) return result.value;
+  const [issue] = result.issues;
+  const path = (issue?.path ?? []).map((part) => (typeof part === 'object' ? String(part.key) : String(part))).join('.');
+  throw FoldlogError.misuse({
+    where: path === '' ? where : `${where}, ${path}`,
+    reason: 'badPayload',
+    found: issue?.message ?? 'a payload its schema refuses',
+    expected: 'a payload its schema accepts',
+  });
+}
+
+/** Out of memory, room or sound pages: not the reducer's doing, and the transaction may be gone already. */
+function isHostFailure(cause: unknown): boolean {
+  const code = (cause as { resultCode?: unknown } | undefined)?.resultCode;
+  return typeof code === 'number' && [7, 10, 11, 13, 26].includes(code & 0xff);
+}
+
+function asReducerFailure(cause: unknown, where: string): FoldlogError {
+  if (cause instanceof FoldlogError) {
+    return cause.reason === 'impureReducer' ? new FoldlogError('misuse', { ...cause, where, cause }) : cause;
+  }
+  return FoldlogError.misuse({
+    where,
+    reason: 'reducerFailed',
+    found: cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause),
+    expected: 'a reducer that folds every payload its schema accepts',
+    todo: 'correct the payload or the reducer; nothing was saved',
+    cause,
+  });
+}

@@ -1,0 +1,225 @@
+// The shards this device follows: finds them in the control log by rule, starts each from its own file, a checkpoint or the first slot, and pulls.
+// One loop for all of them; each keeps its own cursor, and one that cannot go on does not hold up the others.
+
+import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
+import { deviceOf } from '../../kernel/control/fold.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import type { Signer } from '../../kernel/ports.ts';
+import type { PublicKey } from '../../kernel/units.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
+import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
+import type { ControlReplica } from './control.ts';
+import type { RoundEnd } from './loop.ts';
+import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
+import { Replica, type ReplicaPorts } from './replica.ts';
+import type { StoragePool } from './storage-pool.ts';
+import type { Vault } from './vault.ts';
+import type { HeldShard, WorkspaceFile } from './workspace-file.ts';
+
+export interface FollowPorts extends ReplicaPorts, BootstrapPorts {
+  readonly relay: RelayClient;
+  readonly signer: Signer;
+  readonly vault: Vault;
+}
+
+/** How a replica began and what it cost until it was level with the relay for the first time. */
+export interface Bootstrap {
+  readonly path: BootstrapPath;
+  readonly ms: number;
+  readonly bytes: number;
+  readonly groupsFolded: number;
+  readonly isLevel: boolean;
+}
+
+export interface ReplicaStatus {
+  readonly kind: string;
+  readonly name: string;
+  readonly seq: number;
+  readonly slot: number;
+  readonly bootstrap: Bootstrap;
+  readonly stopped: FoldlogError | undefined;
+}
+
+interface Followed {
+  readonly replica: Replica;
+  bootstrap: Bootstrap;
+  error: FoldlogError | undefined;
+}
+
+/** Bytes of one log answer asked for. */
+const pullBytes = 4 * 1024 * 1024;
+
+export const shardFileName = (id: Uint8Array, generation = 1): string => `/s-${bytesToHex(id)}-${generation}.db`;
+
+export class Follower {
+  readonly #ports: FollowPorts;
+  readonly #pool: StoragePool;
+  readonly #file: WorkspaceFile;
+  readonly #control: ControlReplica;
+  readonly #definitions: ReadonlyMap<string, ShardDefinition>;
+  readonly #traffic: Traffic;
+  readonly #onChange: (shard: Replica) => void;
+  readonly #followed = new Map<string, Followed>();
+  /** Shards that could not be started, by id: told in status, tried again each round. */
+  readonly #failed = new Map<string, FoldlogError>();
+  #rules: readonly FollowRule[];
+
+  constructor(
+    ports: FollowPorts,
+    pool: StoragePool,
+    at: {
+      readonly file: WorkspaceFile;
+      readonly control: ControlReplica;
+      readonly definitions: ReadonlyMap<string, ShardDefinition>;
+      readonly traffic: Traffic;
+    },
+    onChange: (shard: Replica) => void,
+  ) {
+    this.#ports = ports;
+    this.#pool = pool;
+    this.#file = at.file;
+    this.#control = at.control;
+    this.#definitions = at.definitions;
+    this.#traffic = at.traffic;
+    this.#onChange = onChange;
+    this.#rules = at.file.rules().map(followRule);
+  }
+
+  /** Follows every shard the pattern names, now and later. @throws {FoldlogError} `misuse` `badFollowRule` */
+  addRule(pattern: string): void {
+    const rule = followRule(pattern);
+    this.#file.addRule(pattern);
+    this.#rules = [...this.#rules, rule];
+  }
+
+  get replicas(): readonly Replica[] {
+    return [...this.#followed.values()].map(({ replica }) => replica);
+  }
+
+  get isLevel(): boolean {
+    return (
+      this.#failed.size === 0 && [...this.#followed.values()].every(({ bootstrap, error }) => bootstrap.isLevel || error !== undefined)
+    );
+  }
+
+  statuses(): readonly ReplicaStatus[] {
+    return [...this.#followed.values()].map(({ replica, bootstrap, error }) => ({
+      kind: replica.identity.kind,
+      name: replica.identity.name,
+      seq: replica.cursor.head.seq,
+      slot: replica.cursor.slot,
+      bootstrap,
+      stopped: replica.stopped ?? error,
+    }));
+  }
+
+  failures(): readonly FoldlogError[] {
+    return [...this.#failed.values()];
+  }
+
+  /** Opens replicas that are here already, so that they can be read before the relay answers. */
+  async openHeld(): Promise<void> {
+    for (const shard of this.#file.shards()) {
+      if (shard.hold === 'replica' && this.#pool.has(shardFileName(shard.id))) await this.#start(shard).catch(() => undefined);
+    }
+  }
+
+  async round(): Promise<RoundEnd> {
+    const { state, workspace } = this.#control;
+    if (state?.relay === undefined || workspace === undefined) return 'idle';
+    const mine = this.#ports.signer.publicKey;
+    let isMore = false;
+    let isFailed = false;
+    for (const entry of state.shards.values()) {
+      const writer = deviceOf(state, entry.writer);
+      if (writer === undefined || isSameBytes(writer.key, mine) || !this.#rules.some((rule) => rule.matches(entry))) continue;
+      const id = bytesToHex(entry.id);
+      try {
+        const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: 'replica' }));
+        this.#failed.delete(id);
+        if (followed.replica.stopped !== undefined || followed.error?.kind === 'corrupt') continue;
+        isMore = (await this.#pull(followed, writer.key, state.relay.key)) || isMore;
+      } catch (error) {
+        const failure = error instanceof FoldlogError ? error : undefined;
+        if (failure === undefined) throw error;
+        const followed = this.#followed.get(id);
+        if (followed === undefined) this.#failed.set(id, failure);
+        else followed.error = failure;
+        isFailed ||= failure.kind === 'unavailable' || failure.kind === 'unknown';
+      }
+    }
+    if (isFailed) return 'failed';
+    return isMore ? 'more' : 'idle';
+  }
+
+  async close(): Promise<void> {
+    for (const { replica } of this.#followed.values()) await replica.mutex.own('other', () => replica.close());
+    this.#followed.clear();
+  }
+
+  async #start(shard: HeldShard): Promise<Followed> {
+    const definition = this.#definitions.get(shard.kind);
+    if (definition === undefined) {
+      throw new FoldlogError('upgradeNeeded', {
+        where: `shard ${shard.kind}/${shard.name}`,
+        reason: 'unknownKind',
+        found: `the kind ${shard.kind}`,
+        expected: `one of ${[...this.#definitions.keys()].join(', ')}`,
+      });
+    }
+    const { workspace, state } = this.#control;
+    const file = shardFileName(shard.id);
+    const identity = { id: shard.id, kind: shard.kind, name: shard.name };
+    if (workspace === undefined || state === undefined) {
+      throw new FoldlogError('unavailable', { where: file, reason: 'noControl', found: 'no control log yet', expected: 'one' });
+    }
+    const ticks = this.#ports.clock.ticks();
+    const bytes = this.#traffic.received;
+    const { db, path } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, { file, definition, identity });
+    await this.#ports.vault.mark(file);
+    this.#file.holdShard({ ...identity, hold: 'replica' });
+    const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
+    const followed: Followed = {
+      replica,
+      bootstrap: {
+        path,
+        ms: this.#ports.clock.ticks() - ticks,
+        bytes: this.#traffic.received - bytes,
+        groupsFolded: 0,
+        isLevel: false,
+      },
+      error: undefined,
+    };
+    this.#followed.set(bytesToHex(shard.id), followed);
+    this.#onChange(replica);
+    return followed;
+  }
+
+  /** One answer's worth. True when there may be more. */
+  async #pull(followed: Followed, writer: PublicKey, relay: PublicKey): Promise<boolean> {
+    const { workspace } = this.#control;
+    if (workspace === undefined) return false;
+    const { replica } = followed;
+    const ticks = this.#ports.clock.ticks();
+    const bytes = this.#traffic.received;
+    const where = `log of ${replica.identity.kind}/${replica.identity.name}`;
+    const answer = await this.#ports.relay.log(workspace, replica.identity.id, replica.cursor.slot, pullBytes, this.#ports.signer);
+    const objects = answerOrThrow(answer, where);
+    let folded = 0;
+    for (const object of objects) folded += await replica.take(object, { writer, relay });
+    followed.error = undefined;
+    const { bootstrap } = followed;
+    if (!bootstrap.isLevel) {
+      followed.bootstrap = {
+        path: bootstrap.path,
+        ms: bootstrap.ms + this.#ports.clock.ticks() - ticks,
+        bytes: bootstrap.bytes + this.#traffic.received - bytes,
+        groupsFolded: bootstrap.groupsFolded + folded,
+        isLevel: objects.length === 0,
+      };
+    }
+    if (folded > 0 || objects.length === 0) this.#onChange(replica);
+    return objects.length > 0;
+  }
+}

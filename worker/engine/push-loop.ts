@@ -1,0 +1,151 @@
+// Sends a shard's committed-to-be: the run of groups after the last receipt, with its newest seal. Only a receipt that verifies, names this
+// shard and stands on a group of ours clears anything. The same groups are sent again until then; the relay settles the rest (decision 0008).
+
+import { type Bytes, bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import type { Deflate, Verifier } from '../../kernel/ports.ts';
+import { encodePush } from '../../kernel/push.ts';
+import { decodeReceipt, type Receipt, verifyReceipt } from '../../kernel/receipt.ts';
+import { encodePackedRun, packRun } from '../../kernel/run.ts';
+import { type Head, type Seq, short } from '../../kernel/units.ts';
+import type { ControlReplica } from './control.ts';
+import type { RoundEnd } from './loop.ts';
+import type { RelayClient } from './relay-client.ts';
+import type { ShardStore } from './shard-store.ts';
+
+export interface PushPorts {
+  readonly relay: RelayClient;
+  readonly verifier: Verifier;
+  readonly deflate: Deflate;
+}
+
+export type PushState =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'pushing' }
+  | { readonly kind: 'waiting'; readonly found: string }
+  /** The relay or the chain says that this writer may not go on, or the relay forgot what it acknowledged. A person must look. */
+  | { readonly kind: 'stopped'; readonly error: FoldlogError };
+
+/** Inflated bytes of one push: well under the format's bound, so that a request stays short on a phone's uplink. */
+const pushBytes = 2 * 1024 * 1024;
+
+export class Pusher {
+  readonly #ports: PushPorts;
+  readonly #store: ShardStore;
+  readonly #control: ControlReplica;
+  readonly #onCommitted: (head: Head) => void;
+  readonly #onState: () => void;
+  #state: PushState = { kind: 'idle' };
+  #receipt: { readonly bytes: Bytes; readonly receipt: Receipt } | undefined;
+  /** Set while a checkpoint is being made: a run must end exactly there (publish.ts). */
+  #cutAt: Seq | undefined;
+
+  constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, onCommitted: (head: Head) => void, onState: () => void) {
+    this.#ports = ports;
+    this.#store = store;
+    this.#control = control;
+    this.#onCommitted = onCommitted;
+    this.#onState = onState;
+    this.#receipt = store.log.newestReceipt();
+  }
+
+  get state(): PushState {
+    return this.#state;
+  }
+
+  /** Head up to which the relay has given its word. */
+  get committed(): Head {
+    return this.#receipt?.receipt.head ?? this.#store.log.base.head;
+  }
+
+  get receipt(): Receipt | undefined {
+    return this.#receipt?.receipt;
+  }
+
+  /** Makes the next run end at `at`, or anywhere again when undefined. */
+  cutAt(at: Seq | undefined): void {
+    this.#cutAt = at;
+  }
+
+  async round(): Promise<RoundEnd> {
+    const { workspace, state } = this.#control;
+    const entry = state?.shards.get(bytesToHex(this.#store.identity.id));
+    if (workspace === undefined || state?.relay === undefined || entry === undefined) {
+      return this.#become({ kind: 'waiting', found: 'the shard is not in the control log yet' }, 'idle');
+    }
+    const { committed } = this;
+    const upTo = this.#cutAt !== undefined && this.#cutAt > committed.seq ? this.#cutAt : undefined;
+    const run = await this.#store.mutex.own('other', () => this.#store.log.pendingRun(committed, { bytesMax: pushBytes, upTo }));
+    if (run === undefined) return this.#become({ kind: 'idle' }, 'idle');
+    this.#become({ kind: 'pushing' }, 'idle');
+    const encodedRun = encodePackedRun(await packRun(this.#ports.deflate, run.after, run.groups, run.seal));
+    const push = encodePush(this.#store.identity.id, this.#receipt?.bytes, encodedRun);
+    const answer = await this.#ports.relay.push(workspace, this.#store.identity.id, push);
+    switch (answer.kind) {
+      case 'ok':
+        return this.#takeReceipt(answer.value);
+      case 'unreachable':
+        return this.#become({ kind: 'waiting', found: answer.found }, 'failed');
+      case 'refused':
+        return this.#refused(answer.error);
+    }
+  }
+
+  async #takeReceipt(bytes: Bytes): Promise<RoundEnd> {
+    const where = 'receipt from the relay';
+    const relay = this.#control.state?.relay;
+    if (relay === undefined) return 'failed';
+    let receipt: Receipt;
+    try {
+      receipt = decodeReceipt(bytes, where);
+      await verifyReceipt(this.#ports.verifier, relay.key, receipt, where);
+    } catch (error) {
+      // Garbage proves nothing: not committed, not refused. The same run goes again.
+      return this.#become({ kind: 'waiting', found: (error as Error).message }, 'failed');
+    }
+    const before = this.committed;
+    if (!isSameBytes(receipt.shard, this.#store.identity.id) || receipt.head.seq < before.seq) {
+      return this.#become({ kind: 'waiting', found: `a receipt for seq ${receipt.head.seq} of shard ${short(receipt.shard)}` }, 'failed');
+    }
+    const ours = await this.#store.mutex.own('other', () => this.#store.log.hashAt(receipt.head.seq));
+    if (ours === undefined || !isSameBytes(ours, receipt.head.hash)) {
+      return this.#stop(
+        new FoldlogError('fenced', {
+          where,
+          reason: 'fork',
+          found: `a committed head at seq ${receipt.head.seq} (${short(receipt.head.hash)}) that is not in this device's chain`,
+          expected: ours === undefined ? `a head up to seq ${this.#store.head.seq}` : short(ours),
+          todo: 'another copy of this device wrote to the shard; nothing is lost, both chains are kept',
+        }),
+      );
+    }
+    await this.#store.mutex.own('other', () =>
+      this.#store.db.transaction(() => {
+        this.#store.log.putReceipt(receipt, bytes);
+      }),
+    );
+    // Durable now: only here does "committed" move.
+    this.#receipt = { bytes, receipt };
+    this.#become({ kind: 'idle' }, 'idle');
+    this.#onCommitted(receipt.head);
+    return this.#store.head.seq > receipt.head.seq ? 'more' : 'idle';
+  }
+
+  #refused(error: FoldlogError): RoundEnd {
+    const isFinal = error.kind === 'fenced' || error.kind === 'corrupt' || error.kind === 'misuse' || error.reason === 'rolledBack';
+    // An instance whose copy of the control log is seconds old does not know a new shard or device yet.
+    const isYoung = error.reason === 'unknownShard' || error.reason === 'unknownDevice' || error.reason === 'unknownWorkspace';
+    if (isFinal && !isYoung) return this.#stop(error);
+    return this.#become({ kind: 'waiting', found: error.message }, 'failed');
+  }
+
+  #stop(error: FoldlogError): RoundEnd {
+    return this.#become({ kind: 'stopped', error }, 'stopped');
+  }
+
+  #become(state: PushState, end: RoundEnd): RoundEnd {
+    this.#state = state;
+    this.#onState();
+    return end;
+  }
+}

@@ -1,0 +1,224 @@
+// A followed shard on this device: its tables and the cursor up to which they are folded. The cursor moves in the transaction that folds what it
+// covers, never before (the rule that peers break). Pulls, verifies everything itself, folds in slices.
+
+import { isSameBytes } from '../../kernel/bytes.ts';
+import { type CommitGroup, lastSeqOf } from '../../kernel/commit-group.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { sliceMsMax } from '../../kernel/limits.ts';
+import { decodeOps } from '../../kernel/op-body.ts';
+import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
+import { type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
+import { decodeSlotObject, type SlotObject, verifySlotObject } from '../../kernel/segment.ts';
+import {
+  type Hash,
+  type Head,
+  hash,
+  noHash,
+  type PublicKey,
+  type Slot,
+  seq,
+  short,
+  slot,
+  type TimeMs,
+  timeMs,
+} from '../../kernel/units.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import type { Database } from './database.ts';
+import { Folder } from './fold.ts';
+import { Mutex } from './mutex.ts';
+import { Meta, type ShardIdentity } from './shard-file.ts';
+import type { StoragePool } from './storage-pool.ts';
+
+export interface ReplicaPorts {
+  readonly verifier: Verifier;
+  readonly deflate: Deflate;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+}
+
+/** How far a replica is: last slot wholly folded, and the head reached (which may lie inside the slot after it). */
+export interface Cursor {
+  readonly slot: Slot;
+  readonly objectHash: Hash;
+  readonly slotTime: TimeMs;
+  readonly head: Head;
+}
+
+export const cursorAtGenesis: Cursor = { slot: slot(0), objectHash: noHash, slotTime: timeMs(0), head: { seq: seq(0), hash: noHash } };
+
+export class Replica {
+  readonly identity: ShardIdentity;
+  readonly definition: ShardDefinition;
+  readonly file: string;
+  readonly mutex = new Mutex();
+  readonly #ports: ReplicaPorts;
+  readonly #pool: StoragePool;
+  readonly #db: Database;
+  readonly #folder: Folder;
+  readonly #meta: Meta;
+  #cursor: Cursor;
+  #version = 0;
+  /** Why folding stopped for good with this app version; reading goes on as of the cursor. */
+  #stopped: FoldlogError | undefined;
+
+  constructor(
+    ports: ReplicaPorts,
+    pool: StoragePool,
+    at: { readonly file: string; readonly definition: ShardDefinition; readonly identity: ShardIdentity; readonly db: Database },
+  ) {
+    this.#ports = ports;
+    this.#pool = pool;
+    this.file = at.file;
+    this.definition = at.definition;
+    this.identity = at.identity;
+    this.#db = at.db;
+    this.#folder = new Folder(at.definition, at.db);
+    this.#meta = new Meta(at.db);
+    this.#cursor = readCursor(this.#meta);
+  }
+
+  get cursor(): Cursor {
+    return this.#cursor;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  get stopped(): FoldlogError | undefined {
+    return this.#stopped;
+  }
+
+  /**
+   * Verifies one slot object and folds what the cursor does not cover yet. Interrupted anywhere, it goes on from the stored cursor.
+   * @returns groups folded
+   * @throws {FoldlogError} `corrupt` when the object does not verify; nothing of it is folded then
+   */
+  async take(bytes: Uint8Array, by: { readonly writer: PublicKey; readonly relay: PublicKey }): Promise<number> {
+    const at = this.#cursor;
+    const where = `slot ${at.slot + 1} of ${this.identity.kind}/${this.identity.name}`;
+    const object = decodeSlotObject(bytes, where);
+    const binding = { shard: this.identity.id, slot: slot(at.slot + 1), prevObject: at.objectHash };
+    await verifySlotObject(this.#ports.verifier, { ...binding, relay: by.relay, timeMin: at.slotTime }, object, where);
+    if (object.kind === 'fence') {
+      throw new FoldlogError('upgradeNeeded', {
+        where,
+        reason: 'fenceNotSupported',
+        found: 'a fence: another device took over the shard',
+        expected: 'a segment',
+        todo: 'update the app to a version that follows take-overs',
+      });
+    }
+    const run = await unpackRun(this.#ports.deflate, this.identity.id, object.run, where);
+    // The cursor may stand inside this run: its start is checked against the chain, its end by the seal.
+    const start = this.#startOf(run, where);
+    await verifyRun(this.#ports.verifier, { head: run.after, writer: by.writer }, run, where);
+    return this.#foldFrom(run, start, object);
+  }
+
+  query<R>(work: (db: Database) => R): Promise<R> {
+    return this.mutex.own('other', () => work(this.#db));
+  }
+
+  checkpointWal(): void {
+    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  /** Index of the first group the cursor does not cover. @throws {FoldlogError} `corrupt` `brokenLink` */
+  #startOf(run: Run, where: string): number {
+    const { head } = this.#cursor;
+    if (run.after.seq === head.seq && isSameBytes(run.after.hash, head.hash)) return 0;
+    const covered = run.groups.findIndex((group) => lastSeqOf(group.header) === head.seq && isSameBytes(group.hash, head.hash));
+    if (covered >= 0) return covered + 1;
+    throw FoldlogError.corrupt({
+      where,
+      reason: 'brokenLink',
+      found: `a run after seq ${run.after.seq} (${short(run.after.hash)})`,
+      expected: `one that continues seq ${head.seq} (${short(head.hash)})`,
+    });
+  }
+
+  async #foldFrom(run: Run, start: number, object: SlotObject): Promise<number> {
+    let next = start;
+    while (next < run.groups.length) {
+      await this.mutex.own('other', () => {
+        next = this.#slice(run, next, object);
+      });
+      if (this.#stopped !== undefined) throw this.#stopped;
+      if (next < run.groups.length) await this.#ports.scheduler.yield();
+    }
+    return next - start;
+  }
+
+  /** Folds groups for up to a slice and moves the cursor, in one transaction. */
+  #slice(run: Run, from: number, object: SlotObject): number {
+    const until = this.#ports.clock.ticks() + sliceMsMax;
+    let next = from;
+    let cursor = this.#cursor;
+    let stopped: FoldlogError | undefined;
+    this.#db.transaction(() => {
+      do {
+        const group = run.groups[next] as CommitGroup;
+        try {
+          this.#foldGroup(group);
+        } catch (error) {
+          if (!(error instanceof FoldlogError)) throw error;
+          stopped = error;
+          break;
+        }
+        next++;
+        cursor = { ...cursor, head: { seq: lastSeqOf(group.header), hash: group.hash } };
+      } while (next < run.groups.length && this.#ports.clock.ticks() < until);
+      if (next === run.groups.length) cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time };
+      writeCursor(this.#meta, cursor);
+    });
+    this.#cursor = cursor;
+    this.#version++;
+    if (stopped !== undefined) this.#stopped = stopped;
+    return next;
+  }
+
+  #foldGroup(group: CommitGroup): void {
+    const where = `group at seq ${group.header.firstSeq} of ${this.identity.kind}/${this.identity.name}`;
+    if (group.content.kind === 'erased') {
+      throw FoldlogError.corrupt({ where, reason: 'erased', found: 'an erased body', expected: 'a start from a checkpoint above it' });
+    }
+    let ops: ReturnType<typeof decodeOps>;
+    try {
+      ops = decodeOps(group.content.body, group.header.opCount, where);
+    } catch (error) {
+      if (error instanceof FoldlogError && error.reason === 'badBody') return; // void for every reader alike (decision 0001)
+      throw error;
+    }
+    // The writer's time, as the writer folded it: state is a function of the chain, not of when the relay saw it.
+    this.#folder.fold(
+      ops.map((op) => this.#folder.read(op)),
+      group.header.firstSeq,
+      group.header.time,
+    );
+  }
+}
+
+export function readCursor(meta: Meta): Cursor {
+  const objectHash = meta.bytes('cursorObject');
+  const headHash = meta.bytes('cursorHash');
+  if (objectHash === undefined || headHash === undefined) return cursorAtGenesis;
+  return {
+    slot: slot(meta.number('cursorSlot') ?? 0),
+    objectHash: hash(objectHash),
+    slotTime: timeMs(meta.number('cursorSlotTime') ?? 0),
+    head: { seq: seq(meta.number('cursorSeq') ?? 0), hash: hash(headHash) },
+  };
+}
+
+export function writeCursor(meta: Meta, cursor: Cursor): void {
+  meta.set('cursorSlot', cursor.slot);
+  meta.set('cursorObject', cursor.objectHash);
+  meta.set('cursorSlotTime', cursor.slotTime);
+  meta.set('cursorSeq', cursor.head.seq);
+  meta.set('cursorHash', cursor.head.hash);
+}

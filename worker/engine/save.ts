@@ -1,0 +1,305 @@
+// The save path of decision 0002: waiting calls share one transaction, one signature and one flush; each call succeeds or fails alone.
+// The letters a-h are the steps of the decision, whose table says what a stop after each leaves behind.
+
+import { bytesToHex } from '../../kernel/bytes.ts';
+import { bodyHashOf, type CommitGroup, headOf, linkGroup, saltBytes } from '../../kernel/commit-group.ts';
+import { tagged } from '../../kernel/digest.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { transactionBytesMax, transactionCallsMax, transactionOpsMax, waitingCallsMax } from '../../kernel/limits.ts';
+import { encodeOps } from '../../kernel/op-body.ts';
+import type { BulkDigest, Clock, Random, Signer } from '../../kernel/ports.ts';
+import { makeSeal } from '../../kernel/seal.ts';
+import { type Epoch, type GroupId, type Hash, type Head, hash, type Seq, seq, type TimeMs } from '../../kernel/units.ts';
+import type { CommandRead, OpInput } from '../../shards/define.ts';
+import type { GroupPlace } from './chain-log.ts';
+import { sqliteFailure } from './database.ts';
+import { type ReadyOp, validate } from './fold.ts';
+import type { ShardStore } from './shard-store.ts';
+
+/** What to save: ops, or a command that reads and then says which. One call is one commit group. */
+export type SaveSource =
+  | { readonly kind: 'ops'; readonly inputs: readonly OpInput[] }
+  | { readonly kind: 'command'; readonly name: string; readonly input: unknown };
+
+export interface SavePorts {
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly bulkDigest: BulkDigest;
+}
+
+/** What the writer believes and signs along: the control head it knows and its newest `foldlog.headsSeen` group. */
+export interface Believed {
+  readonly epoch: Epoch;
+  readonly controlHead: Hash;
+  readonly headsSeen: Hash;
+}
+
+interface Waiting {
+  readonly id: GroupId;
+  readonly source: SaveSource;
+  /** Ops calls are checked and encoded before their turn; commands in it. */
+  readonly ready: Encoded | undefined;
+  readonly resolve: (place: GroupPlace) => void;
+  readonly reject: (error: FoldlogError) => void;
+}
+
+interface Encoded {
+  readonly ops: readonly ReadyOp[];
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+/** Bodies above this are hashed natively, beside the rest of the work. */
+const bulkBodyBytes = 8 * 1024;
+
+export class SaveQueue {
+  readonly #ports: SavePorts;
+  readonly #store: ShardStore;
+  readonly #believed: () => Believed;
+  readonly #onSaved: () => void;
+  readonly #waiting: Waiting[] = [];
+  #isRunning = false;
+  #stopped: FoldlogError | undefined;
+
+  constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void) {
+    this.#ports = ports;
+    this.#store = store;
+    this.#believed = believed;
+    this.#onSaved = onSaved;
+  }
+
+  /**
+   * Saves one call as one commit group named `id`. Resolves after COMMIT returned; the same id again gives the same place.
+   * Rejects with a typed error when nothing was kept, or with `unknown` when even reopening the file failed.
+   */
+  save(id: GroupId, source: SaveSource): Promise<GroupPlace> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopped !== undefined) return reject(this.#stopped);
+      if (this.#waiting.length >= waitingCallsMax) {
+        return reject(
+          new FoldlogError('storageFull', {
+            where: 'save',
+            reason: 'queue',
+            found: `${this.#waiting.length} calls waiting`,
+            expected: `fewer than ${waitingCallsMax}`,
+          }),
+        );
+      }
+      try {
+        const ready = source.kind === 'ops' ? this.#encode(source.inputs) : undefined;
+        this.#waiting.push({ id, source, ready, resolve, reject });
+      } catch (error) {
+        return reject(error as FoldlogError);
+      }
+      void this.#drain();
+    });
+  }
+
+  /** No call is taken from now on; the one that is running finishes. */
+  stop(error: FoldlogError): void {
+    this.#stopped = error;
+    for (const call of this.#waiting.splice(0)) call.reject(error);
+  }
+
+  #encode(inputs: readonly OpInput[]): Encoded {
+    const ops = inputs.map((input) => this.#store.folder.prepare(input));
+    return {
+      ops,
+      body: encodeOps(
+        ops.map(({ op }) => op),
+        `save to ${this.#store.identity.kind}/${this.#store.identity.name}`,
+      ),
+    };
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      while (this.#waiting.length > 0) await this.#store.mutex.own('save', () => this.#transaction());
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  /** a: the calls of one transaction, up to its bounds. */
+  #take(): Waiting[] {
+    const calls: Waiting[] = [];
+    let ops = 0;
+    let bytes = 0;
+    while (this.#waiting.length > 0 && calls.length < transactionCallsMax) {
+      const next = this.#waiting[0] as Waiting;
+      ops += next.ready?.ops.length ?? 1;
+      bytes += next.ready?.body.length ?? 0;
+      if (calls.length > 0 && (ops > transactionOpsMax || bytes > transactionBytesMax)) break;
+      calls.push(next);
+      this.#waiting.shift();
+    }
+    return calls;
+  }
+
+  async #transaction(): Promise<void> {
+    const store = this.#store;
+    const calls = this.#withoutAnswered(this.#take());
+    if (calls.length === 0) return;
+    const landed: { readonly call: Waiting; readonly group: CommitGroup }[] = [];
+    let step: 'before commit' | 'commit' = 'before commit';
+    try {
+      store.db.run('BEGIN IMMEDIATE'); // b
+      const believed = this.#believed();
+      let head = store.head;
+      for (const call of calls) {
+        const group = await this.#foldCall(call, head, believed.epoch, calls.length > 1); // c
+        if (group === undefined) continue;
+        landed.push({ call, group });
+        head = headOf(group);
+      }
+      if (landed.length === 0) {
+        store.db.rollback();
+        return;
+      }
+      const position = { shard: store.identity.id, epoch: believed.epoch, head };
+      const sealing = makeSeal(this.#ports.signer, position, believed); // d
+      sealing.catch(() => undefined); // awaited below; an insert that throws first must not leave it unhandled
+      for (const { group } of landed) store.log.insert(group); // e
+      store.log.putSeal(head.seq, await sealing); // f
+      step = 'commit';
+      store.db.run('COMMIT'); // g
+      store.advance(head);
+    } catch (error) {
+      this.#settle(landed, calls, step, error);
+      return;
+    }
+    for (const { call, group } of landed) call.resolve(placeOf(group)); // h
+    this.#onSaved();
+  }
+
+  /** Calls whose id already stands in the log are answered with what stands: a retry after a lost reply. */
+  #withoutAnswered(calls: readonly Waiting[]): Waiting[] {
+    const seen = new Set<string>();
+    return calls.filter((call) => {
+      let found: GroupPlace | undefined;
+      try {
+        found = this.#store.log.find(call.id);
+      } catch (error) {
+        call.reject(sqliteFailure(error, 'save'));
+        return false;
+      }
+      if (found !== undefined) {
+        call.resolve(found);
+        return false;
+      }
+      const name = bytesToHex(call.id);
+      if (seen.has(name)) {
+        // The same id twice in one transaction: the second asks again once the first has landed.
+        this.#waiting.push(call);
+        return false;
+      }
+      seen.add(name);
+      return true;
+    });
+  }
+
+  /** c: one call inside its own savepoint; undefined when it was rejected alone. */
+  async #foldCall(call: Waiting, after: Head, epoch: Epoch, isShared: boolean): Promise<CommitGroup | undefined> {
+    const { db, folder, identity } = this.#store;
+    const time: TimeMs = this.#ports.clock.now();
+    const firstSeq: Seq = seq(after.seq + 1);
+    if (isShared) db.run('SAVEPOINT call');
+    try {
+      const { ops, body } = call.ready ?? this.#encode(this.#decide(call.source));
+      const salt = this.#ports.random.bytes(saltBytes);
+      folder.fold(ops, firstSeq, time);
+      const bodyHash =
+        body.length > bulkBodyBytes ? hash(await this.#ports.bulkDigest(tagged('body', salt, body))) : bodyHashOf(salt, body);
+      const group = linkGroup({ shard: identity.id, epoch, after, opCount: ops.length, time, id: call.id, salt, body, bodyHash });
+      if (isShared) db.run('RELEASE call');
+      return group;
+    } catch (error) {
+      if (!(error instanceof FoldlogError)) throw error; // the database or the host failed, not this call
+      if (isShared) db.exec('ROLLBACK TO call; RELEASE call');
+      call.reject(error);
+      return undefined;
+    }
+  }
+
+  /** Runs a command against the state as it is in this turn. */
+  #decide(source: SaveSource): readonly OpInput[] {
+    if (source.kind === 'ops') return source.inputs;
+    const { definition, db } = this.#store;
+    const commands = definition.spec.commands ?? {};
+    const declared = Object.hasOwn(commands, source.name) ? commands[source.name] : undefined;
+    if (declared === undefined) {
+      throw FoldlogError.misuse({
+        where: `command on ${definition.kind}`,
+        reason: 'unknownCommand',
+        found: JSON.stringify(source.name.slice(0, 64)),
+        expected: `one of ${Object.keys(commands).join(', ') || 'none: no command is declared'}`,
+      });
+    }
+    const read: CommandRead = (query) => db.all(query.text, query.params);
+    try {
+      return declared.decide(read, validate(declared.schema, source.input, `command ${source.name}`));
+    } catch (cause) {
+      if (cause instanceof FoldlogError) throw cause;
+      throw FoldlogError.misuse({
+        where: `command ${source.name}`,
+        reason: 'commandFailed',
+        found: cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause),
+        expected: 'a list of ops, or a FoldlogError that says why not',
+        cause,
+      });
+    }
+  }
+
+  /**
+   * After a failure nothing is known of the connection. Before COMMIT a rollback is enough; from COMMIT on the outcome is unknown:
+   * discard the connection, reopen the file, and answer every call by its id.
+   */
+  #settle(
+    landed: readonly { readonly call: Waiting }[],
+    calls: readonly Waiting[],
+    step: 'before commit' | 'commit',
+    error: unknown,
+  ): void {
+    const where = `save to ${this.#store.identity.kind}/${this.#store.identity.name}`;
+    const failure = sqliteFailure(error, where);
+    const open = step === 'commit' ? landed.map(({ call }) => call) : calls;
+    try {
+      if (step === 'before commit') {
+        this.#store.db.rollback();
+        for (const call of open) call.reject(failure);
+        return;
+      }
+    } catch {
+      // The rollback failed too: go on as after a COMMIT.
+    }
+    try {
+      this.#store.reopen();
+      for (const call of open) {
+        const found = this.#store.log.find(call.id);
+        if (found === undefined) call.reject(failure);
+        else call.resolve(found);
+      }
+      this.#onSaved();
+    } catch (reopenError) {
+      const unknown = new FoldlogError('unknown', {
+        where,
+        reason: 'reopenFailed',
+        found: sqliteFailure(reopenError, where).found,
+        expected: 'the shard file to open again',
+        todo: 'open the shard again and ask with the same id',
+        cause: reopenError,
+      });
+      for (const call of open) call.reject(unknown);
+      this.stop(unknown);
+    }
+  }
+}
+
+const placeOf = (group: CommitGroup): GroupPlace => ({
+  epoch: group.header.epoch,
+  firstSeq: group.header.firstSeq,
+  lastSeq: headOf(group).seq,
+  hash: group.hash,
+});

@@ -1,0 +1,193 @@
+// The database file of one shard: log, state and cursors together (decision 0006). Creates it, opens it, checks that it is ours and
+// reads back every pragma that durability rests on. Tables: docs/format.md does not cover them; they never leave the device.
+
+import { isSameBytes } from '../../kernel/bytes.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, shardId, short } from '../../kernel/units.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import type { Database } from './database.ts';
+import type { StoragePool } from './storage-pool.ts';
+
+/** `FOLD`, in the header of every database file of ours. */
+const applicationId = 0x464f4c44;
+/** Version of the tables below. */
+const layoutVersion = 1;
+
+/** Kept in every checkpoint image: part of the state (decision 0003). */
+export const replicatedDdl = [
+  `CREATE TABLE foldlog_origin (shard BLOB NOT NULL, epoch INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+  PRIMARY KEY (shard, epoch, first_seq)) STRICT, WITHOUT ROWID`,
+];
+
+/** This device's own: the log and where it stands. */
+const localDdl = [
+  'CREATE TABLE foldlog_meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID',
+  `CREATE TABLE foldlog_group (last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL,
+  header BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, seal BLOB) STRICT`,
+  'CREATE UNIQUE INDEX foldlog_group_id ON foldlog_group (id)',
+  'CREATE TABLE foldlog_receipt (seq INTEGER PRIMARY KEY, receipt BLOB NOT NULL) STRICT',
+];
+
+export interface ShardIdentity {
+  readonly id: ShardId;
+  readonly kind: string;
+  readonly name: string;
+}
+
+/** The very first statement on a connection: any read before it makes a WAL file of the pool unopenable (decision 0006). */
+export function setExclusive(db: Database, pool: StoragePool): void {
+  if (pool.backend === 'opfs-pool') db.requirePragma('locking_mode', 'exclusive', 'exclusive');
+}
+
+/** The settings that make COMMIT mean "on disk", each read back. */
+export function setPragmas(db: Database, pool: StoragePool): void {
+  db.exec('PRAGMA trusted_schema=OFF; PRAGMA cache_size=-4000; PRAGMA temp_store=MEMORY');
+  if (pool.backend === 'memory') return;
+  db.requirePragma('journal_mode', 'wal', 'wal');
+  db.requirePragma('synchronous', 'full', 2);
+}
+
+/** Creates the file with its tables in one transaction: after a kill there is no file, an empty one, or all of it. */
+export function createShardFile(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Database {
+  const db = pool.create(file);
+  setExclusive(db, pool);
+  db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+  setPragmas(db, pool);
+  db.transaction(() => {
+    for (const statement of [...definition.ddl, ...replicatedDdl]) db.exec(statement);
+    addLocalTables(db, definition, identity);
+  });
+  return db;
+}
+
+/** The device's own tables, added to a new file or to a checkpoint image that was just checked. */
+export function addLocalTables(db: Database, definition: ShardDefinition, identity: ShardIdentity): void {
+  for (const statement of localDdl) db.exec(statement);
+  db.exec(`PRAGMA application_id=${applicationId}; PRAGMA user_version=${layoutVersion}`);
+  const meta = new Meta(db);
+  meta.set('shard', identity.id);
+  meta.set('kind', identity.kind);
+  meta.set('name', identity.name);
+  meta.set('schemaVersion', definition.spec.version);
+  meta.set('foldId', definition.foldId);
+}
+
+/**
+ * Opens a file that exists and checks that it is this shard's, of a layout and schema this code can serve. Changes nothing before that.
+ * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`; `upgradeNeeded` `newerLayout`, `schemaDiffers`
+ */
+export function openShardFile(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Database {
+  const db = pool.open(file);
+  try {
+    setExclusive(db, pool);
+    requireOurs(db, file);
+    const meta = new Meta(db);
+    const id = meta.bytes('shard');
+    if (id === undefined || !isSameBytes(id, identity.id)) {
+      throw FoldlogError.corrupt({
+        where: file,
+        reason: 'wrongShard',
+        found: id === undefined ? 'no shard id' : `shard ${short(id)}`,
+        expected: `shard ${short(identity.id)} (${identity.kind}/${identity.name})`,
+      });
+    }
+    requireSchema(meta, file, definition);
+    setPragmas(db, pool);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function requireOurs(db: Database, file: string): void {
+  let found: unknown;
+  let layout: unknown;
+  try {
+    found = db.value('PRAGMA application_id');
+    layout = db.value('PRAGMA user_version');
+  } catch (cause) {
+    throw FoldlogError.corrupt({
+      where: file,
+      reason: 'foreignFile',
+      found: 'a file SQLite cannot read',
+      expected: 'a Foldlog shard',
+      cause,
+    });
+  }
+  if (found !== applicationId) {
+    throw FoldlogError.corrupt({
+      where: file,
+      reason: 'foreignFile',
+      found: `application id ${String(found)}`,
+      expected: 'a Foldlog shard',
+    });
+  }
+  if (typeof layout !== 'number' || layout > layoutVersion) {
+    throw new FoldlogError('upgradeNeeded', {
+      where: file,
+      reason: 'newerLayout',
+      found: `layout ${String(layout)}`,
+      expected: `layout ${layoutVersion} or older`,
+    });
+  }
+}
+
+function requireSchema(meta: Meta, file: string, definition: ShardDefinition): void {
+  const version = meta.number('schemaVersion') ?? 0;
+  if (version === definition.spec.version) return;
+  const isNewer = version > definition.spec.version;
+  throw new FoldlogError('upgradeNeeded', {
+    where: file,
+    reason: isNewer ? 'newerSchema' : 'olderSchema',
+    found: `schema version ${version} of ${definition.kind}`,
+    expected: `version ${definition.spec.version}`,
+    todo: isNewer ? 'update the app' : 'open it with the app version that wrote it; moving a schema forward is not built yet',
+  });
+}
+
+/** Small named values of a shard: identity, base of the chain, cursors. */
+export class Meta {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  set(name: string, value: string | number | Uint8Array): void {
+    this.#db.run('INSERT INTO foldlog_meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value', [
+      name,
+      value,
+    ]);
+  }
+
+  number(name: string): number | undefined {
+    const value = this.#read(name);
+    return typeof value === 'number' ? value : undefined;
+  }
+
+  bytes(name: string): Uint8Array<ArrayBuffer> | undefined {
+    const value = this.#read(name);
+    return value instanceof Uint8Array ? (value as Uint8Array<ArrayBuffer>) : undefined;
+  }
+
+  #read(name: string): unknown {
+    return this.#db.value('SELECT value FROM foldlog_meta WHERE name = ?', [name]);
+  }
+}
+
+/** Where a chain stood when its log on this device began: genesis, or the checkpoint it was started from. */
+export interface ChainBase {
+  readonly epoch: Epoch;
+  readonly head: Head;
+}
+
+export function readBase(meta: Meta): ChainBase {
+  const baseHash = meta.bytes('baseHash');
+  return {
+    epoch: epoch(meta.number('epoch') ?? 1),
+    head: { seq: seq(meta.number('baseSeq') ?? 0), hash: baseHash === undefined ? (hash(new Uint8Array(32)) as Hash) : hash(baseHash) },
+  };
+}
+
+export const shardIdOfMeta = (meta: Meta): ShardId => shardId(meta.bytes('shard') ?? new Uint8Array(0));

@@ -1,0 +1,89 @@
+// One own shard while it is open: its connection, the chain head in memory, and the mutex that every use of the connection goes through.
+// Knows how to throw the connection away and reopen the file, which is what an unknown outcome asks for (decision 0002).
+
+import type { Head } from '../../kernel/units.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import { ChainLog } from './chain-log.ts';
+import type { Database } from './database.ts';
+import { Folder } from './fold.ts';
+import { Mutex } from './mutex.ts';
+import { openShardFile, type ShardIdentity } from './shard-file.ts';
+import type { StoragePool } from './storage-pool.ts';
+
+export class ShardStore {
+  readonly identity: ShardIdentity;
+  readonly definition: ShardDefinition;
+  readonly file: string;
+  readonly mutex = new Mutex();
+  readonly #pool: StoragePool;
+  #db: Database;
+  #log: ChainLog;
+  #folder: Folder;
+  #head: Head;
+  /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
+  #version = 0;
+
+  constructor(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity, db: Database) {
+    this.#pool = pool;
+    this.file = file;
+    this.definition = definition;
+    this.identity = identity;
+    this.#db = db;
+    this.#log = new ChainLog(db);
+    this.#folder = new Folder(definition, db);
+    this.#head = this.#log.head();
+  }
+
+  get db(): Database {
+    return this.#db;
+  }
+
+  get log(): ChainLog {
+    return this.#log;
+  }
+
+  get folder(): Folder {
+    return this.#folder;
+  }
+
+  /** Head of the saved chain. Moves only after COMMIT. */
+  get head(): Head {
+    return this.#head;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** After COMMIT returned. */
+  advance(head: Head): void {
+    this.#head = head;
+    this.#version++;
+  }
+
+  /**
+   * Discards the connection, whose state is not known, and opens the file again. SQLite recovers it to the last commit on disk.
+   * @throws {FoldlogError} when the file cannot be opened; the store stays closed then
+   */
+  reopen(): void {
+    try {
+      this.#db.close();
+    } catch {
+      // A connection in an unknown state may refuse to close; its file handle is released all the same.
+    }
+    this.#db = openShardFile(this.#pool, this.file, this.definition, this.identity);
+    this.#log = new ChainLog(this.#db);
+    this.#folder = new Folder(this.definition, this.#db);
+    this.#head = this.#log.head();
+    this.#version++;
+  }
+
+  /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). */
+  checkpointWal(): void {
+    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}

@@ -1,0 +1,161 @@
+// Where database files live. One pool per worker; every file of the workspace is in it. The OPFS pool of SQLite-WASM is the durable one
+// (real in browsers, simulated in Node for kill tests); the memory pool keeps nothing and says so. Decision 0006.
+
+import type { SAHPoolUtil, Sqlite3Static } from '@sqlite.org/sqlite-wasm';
+import type { Bytes } from '../../kernel/bytes.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { Database } from './database.ts';
+
+/** What survives: `durable` a kill and, as far as the disk's flush is honest, a power cut; `volatile` nothing. */
+export type DurabilityClass = 'durable' | 'volatile';
+
+export interface StoragePool {
+  readonly backend: 'opfs-pool' | 'memory';
+  readonly durability: DurabilityClass;
+  /** Why this backend was chosen, for status and people. */
+  readonly verdict: string;
+  readonly sqlite3: Sqlite3Static;
+  has(file: string): boolean;
+  files(): readonly string[];
+  /** Makes room for `count` more database files with their journals, before the first write needs it. */
+  reserve(count: number): Promise<void>;
+  /** Opens a file that exists. @throws {FoldlogError} `corrupt` `missingFile`: never an empty database in its place */
+  open(file: string): Database;
+  /** Creates a file that does not exist. */
+  create(file: string): Database;
+  /** Puts a database image under a name that is free. */
+  importImage(file: string, image: Bytes): Promise<void>;
+  /** Bytes of a closed database file. */
+  exportImage(file: string): Bytes;
+  /** Forgets a closed file. */
+  remove(file: string): void;
+  /** A read-only look at files as they stand on disk, while their writers stay open: see across.ts and image.ts. */
+  attachImmutable(file: string): string;
+  close(): void;
+}
+
+/** Slots a database needs: itself and its WAL. */
+const slotsPerFile = 2;
+/** Held free for temporary and rollback journals. */
+const slotsSpare = 4;
+
+/** Opens the pool of one workspace store. The caller holds the Web Lock already (decision 0006). */
+export async function openSahPool(sqlite3: Sqlite3Static, directory: string, verdict: string): Promise<StoragePool> {
+  const util = await sqlite3.installOpfsSAHPoolVfs({
+    name: `foldlog-${directory}`,
+    directory: `/foldlog/${directory}`,
+    initialCapacity: slotsPerFile * 6 + slotsSpare,
+    // The default deletes the user's databases when the pool loses a race for its handles.
+    preserveOnInitFailure: true,
+  });
+  return sahPool(sqlite3, util, verdict);
+}
+
+function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil, verdict: string): StoragePool {
+  const openAs = (file: string, flags: 'w' | 'cw'): Database =>
+    new Database(sqlite3, new sqlite3.oo1.DB({ filename: file, flags, vfs: util.vfsName }), file);
+  const has = (file: string): boolean => util.getFileNames().includes(file);
+  return {
+    backend: 'opfs-pool',
+    durability: 'durable',
+    verdict,
+    sqlite3,
+    has,
+    files: () => util.getFileNames(),
+    async reserve(count) {
+      await util.reserveMinimumCapacity(util.getFileCount() + count * slotsPerFile + slotsSpare);
+    },
+    open(file) {
+      requireFile(has(file), file);
+      return openAs(file, 'w');
+    },
+    create(file) {
+      requireFree(has(file), file);
+      return openAs(file, 'cw');
+    },
+    async importImage(file, image) {
+      requireFree(has(file), file);
+      await util.importDb(file, image);
+    },
+    exportImage: (file) => util.exportFile(file) as Bytes,
+    remove(file) {
+      util.unlink(file);
+    },
+    attachImmutable: (file) => `file:${file}?vfs=${util.vfsName}&immutable=1`,
+    close() {
+      util.pauseVfs();
+    },
+  };
+}
+
+/** Databases that live as long as this worker. Only by consent of the app. */
+export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool {
+  const files = new Set<string>();
+  const uri = (file: string): string => `file:${file}?vfs=memdb`;
+  /** Keeps each shared memory database alive while no one else has it open. */
+  const anchors = new Map<string, InstanceType<Sqlite3Static['oo1']['DB']>>();
+  const openAs = (file: string): Database => new Database(sqlite3, new sqlite3.oo1.DB(uri(file), 'cw'), file);
+  const anchor = (file: string): void => {
+    files.add(file);
+    anchors.set(file, new sqlite3.oo1.DB(uri(file), 'cw'));
+  };
+  return {
+    backend: 'memory',
+    durability: 'volatile',
+    verdict,
+    sqlite3,
+    has: (file) => files.has(file),
+    files: () => [...files],
+    reserve: async () => undefined,
+    open(file) {
+      requireFile(files.has(file), file);
+      return openAs(file);
+    },
+    create(file) {
+      requireFree(files.has(file), file);
+      anchor(file);
+      return openAs(file);
+    },
+    async importImage(file, image) {
+      requireFree(files.has(file), file);
+      anchor(file);
+      const target = anchors.get(file);
+      const pointer = sqlite3.wasm.allocFromTypedArray(image);
+      const flags = sqlite3.capi.SQLITE_DESERIALIZE_FREEONCLOSE | sqlite3.capi.SQLITE_DESERIALIZE_RESIZEABLE;
+      const code = sqlite3.capi.sqlite3_deserialize(target ?? 0, 'main', pointer, image.length, image.length, flags);
+      target?.checkRc(code);
+    },
+    exportImage(file) {
+      const target = anchors.get(file);
+      if (target === undefined) throw missing(file);
+      return sqlite3.capi.sqlite3_js_db_export(target) as Bytes;
+    },
+    remove(file) {
+      anchors.get(file)?.close();
+      anchors.delete(file);
+      files.delete(file);
+    },
+    attachImmutable: uri,
+    close() {
+      for (const target of anchors.values()) target.close();
+      anchors.clear();
+    },
+  };
+}
+
+function requireFile(isThere: boolean, file: string): void {
+  if (!isThere) throw missing(file);
+}
+
+const missing = (file: string): FoldlogError =>
+  FoldlogError.corrupt({
+    where: file,
+    reason: 'missingFile',
+    found: 'no such file in the pool',
+    expected: 'the database that was there',
+    todo: 'nothing was created in its place; restore it from the relay',
+  });
+
+function requireFree(isThere: boolean, file: string): void {
+  if (isThere) throw FoldlogError.misuse({ where: file, reason: 'fileExists', found: 'a file of that name', expected: 'a free name' });
+}

@@ -1,0 +1,163 @@
+// The workspace's own database file: replica of the control log, acts not yet committed, and which shards this device holds.
+// SQL only. Decision 0006.
+
+import { type Bytes, utf8 } from '../../kernel/bytes.ts';
+import { type Act, actsFromJson, actsToJson } from '../../kernel/control/acts.ts';
+import { parseCanonicalJson } from '../../kernel/op-body.ts';
+import { type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
+import type { Database } from './database.ts';
+import { Meta, setExclusive, setPragmas } from './shard-file.ts';
+import type { StoragePool } from './storage-pool.ts';
+
+export const workspaceFileName = '/workspace.db';
+const applicationId = 0x464f4c57; // FOLW
+
+const ddl = [
+  'CREATE TABLE foldlog_meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID',
+  'CREATE TABLE foldlog_control (slot INTEGER PRIMARY KEY, object BLOB NOT NULL) STRICT',
+  'CREATE TABLE foldlog_act (id INTEGER PRIMARY KEY, acts TEXT NOT NULL, entry BLOB, refused TEXT) STRICT',
+  `CREATE TABLE foldlog_shard (id BLOB PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, hold TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+  'CREATE TABLE foldlog_rule (pattern TEXT PRIMARY KEY) STRICT, WITHOUT ROWID',
+];
+
+/** Acts waiting to become a control entry. `entry` is there when the bytes are fixed already: only genesis, whose digest is the workspace id. */
+export interface PendingActs {
+  readonly id: number;
+  readonly acts: readonly Act[];
+  readonly entry: Bytes | undefined;
+  /** Why the log refused them, if it did; kept for the person who asked. */
+  readonly refused: string | undefined;
+}
+
+export interface HeldShard {
+  readonly id: ShardId;
+  readonly kind: string;
+  readonly name: string;
+  readonly hold: 'own' | 'replica';
+}
+
+export class WorkspaceFile {
+  readonly db: Database;
+  readonly #meta: Meta;
+
+  private constructor(db: Database) {
+    this.db = db;
+    this.#meta = new Meta(db);
+  }
+
+  static open(pool: StoragePool): WorkspaceFile {
+    if (pool.has(workspaceFileName)) {
+      const db = pool.open(workspaceFileName);
+      setExclusive(db, pool);
+      const isFilled = db.value('PRAGMA application_id') === applicationId;
+      if (!isFilled) db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+      setPragmas(db, pool);
+      // Empty after a kill during its creation: nothing was ever answered from it.
+      if (!isFilled) fill(db);
+      return new WorkspaceFile(db);
+    }
+    const db = pool.create(workspaceFileName);
+    setExclusive(db, pool);
+    db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+    setPragmas(db, pool);
+    fill(db);
+    return new WorkspaceFile(db);
+  }
+
+  get workspace(): WorkspaceId | undefined {
+    const value = this.#meta.bytes('workspace');
+    return value === undefined ? undefined : workspaceId(value);
+  }
+
+  /** Relay key from the invite link, until the control log says it itself. */
+  get expectedRelayKey(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#meta.bytes('expectedRelayKey');
+  }
+
+  setWorkspace(workspace: WorkspaceId, expectedRelayKey?: Uint8Array): void {
+    this.#meta.set('workspace', workspace);
+    if (expectedRelayKey !== undefined) this.#meta.set('expectedRelayKey', expectedRelayKey);
+  }
+
+  /** Only for a device that never became a member: nothing but the copied control log is lost. */
+  forgetWorkspace(): void {
+    this.db.transaction(() => {
+      this.db.run(`DELETE FROM foldlog_meta WHERE name IN ('workspace', 'expectedRelayKey')`);
+      this.db.run('DELETE FROM foldlog_control');
+      this.db.run('DELETE FROM foldlog_act');
+    });
+  }
+
+  controlSlots(): readonly Bytes[] {
+    return this.db.all<{ object: Bytes }>('SELECT object FROM foldlog_control ORDER BY slot').map((row) => row.object);
+  }
+
+  putControlSlot(at: Slot, object: Bytes): void {
+    this.db.run('INSERT INTO foldlog_control (slot, object) VALUES (?, ?)', [at, object]);
+  }
+
+  controlHeadSlot(): Slot {
+    return slot(Number(this.db.value('SELECT coalesce(max(slot), 0) FROM foldlog_control')));
+  }
+
+  pendingActs(): readonly PendingActs[] {
+    return this.db
+      .all<{ id: number; acts: string; entry: Bytes | null; refused: string | null }>(
+        'SELECT id, acts, entry, refused FROM foldlog_act ORDER BY id',
+      )
+      .map((row) => ({
+        id: row.id,
+        acts: actsFromJson(parseCanonicalJson(utf8(row.acts), 'stored acts'), 'stored acts'),
+        entry: row.entry ?? undefined,
+        refused: row.refused ?? undefined,
+      }));
+  }
+
+  queueActs(acts: readonly Act[], entry?: Bytes): void {
+    this.db.run('INSERT INTO foldlog_act (acts, entry) VALUES (?, ?)', [JSON.stringify(actsToJson(acts)), entry ?? null]);
+  }
+
+  dropActs(id: number): void {
+    this.db.run('DELETE FROM foldlog_act WHERE id = ?', [id]);
+  }
+
+  refuseActs(id: number, reason: string): void {
+    this.db.run('UPDATE foldlog_act SET refused = ? WHERE id = ?', [reason, id]);
+  }
+
+  shards(): readonly HeldShard[] {
+    return this.db
+      .all<{ id: Uint8Array; kind: string; name: string; hold: 'own' | 'replica' }>(
+        'SELECT id, kind, name, hold FROM foldlog_shard ORDER BY kind, name',
+      )
+      .map((row) => ({ id: shardId(row.id), kind: row.kind, name: row.name, hold: row.hold }));
+  }
+
+  holdShard(shard: HeldShard): void {
+    this.db.run('INSERT OR IGNORE INTO foldlog_shard (id, kind, name, hold) VALUES (?, ?, ?, ?)', [
+      shard.id,
+      shard.kind,
+      shard.name,
+      shard.hold,
+    ]);
+  }
+
+  rules(): readonly string[] {
+    return this.db.all<{ pattern: string }>('SELECT pattern FROM foldlog_rule ORDER BY pattern').map((row) => row.pattern);
+  }
+
+  addRule(pattern: string): void {
+    this.db.run('INSERT OR IGNORE INTO foldlog_rule (pattern) VALUES (?)', [pattern]);
+  }
+
+  close(): void {
+    this.db.close();
+  }
+}
+
+function fill(db: Database): void {
+  db.transaction(() => {
+    for (const statement of ddl) db.exec(statement);
+    db.exec(`PRAGMA application_id=${applicationId}`);
+  });
+}
