@@ -25,6 +25,10 @@ export class SimDisk {
   #stopAt: number | undefined;
   #isStopped = false;
   #life = 0;
+  #failFrom: number | undefined;
+  #failTo = 0;
+  /** A disk that says "flushed" and did nothing: the control that a power-cut test must catch. */
+  liesAboutFlush = false;
   #random: () => number;
 
   constructor(random: () => number) {
@@ -43,6 +47,12 @@ export class SimDisk {
   /** Stops the machine at the `call`-th I/O call from now: that call and all after it throw. */
   stopAfter(call: number): void {
     this.#stopAt = this.#calls + call;
+  }
+
+  /** The `call`-th I/O call from now and `count - 1` after it throw; then all is well again. */
+  failAfter(call: number, count = 1): void {
+    this.#failFrom = this.#calls + call;
+    this.#failTo = this.#failFrom + count;
   }
 
   stopNow(): void {
@@ -100,6 +110,9 @@ export class SimDisk {
     this.#calls++;
     if (this.#stopAt !== undefined && this.#calls >= this.#stopAt) this.#isStopped = true;
     if (this.#isStopped || life !== this.#life) throw new Stopped('the machine stopped');
+    if (this.#failFrom !== undefined && this.#calls >= this.#failFrom && this.#calls < this.#failTo) {
+      throw Object.assign(new Error('the disk failed this call'), { name: 'QuotaExceededError' });
+    }
   }
 
   read(path: string): Uint8Array {
@@ -113,6 +126,7 @@ export class SimDisk {
   }
 
   flush(path: string): void {
+    if (this.liesAboutFlush) return;
     const file = this.#file(path);
     file.flushed = file.current.slice();
     file.pending = [];
