@@ -9,10 +9,10 @@ import { readSeal, verifySeal } from '../../kernel/seal.ts';
 import { type GroupId, groupId, hash, seq } from '../../kernel/units.ts';
 import { Reader } from '../../kernel/wire.ts';
 import type { Engine } from '../../worker/engine/engine.ts';
-import type { StopMode } from '../sim/sim-disk.ts';
-import { SimDevice } from '../sim/sim-device.ts';
-import { SimWorld } from '../sim/sim-world.ts';
 import { line, till } from '../sim/shop.ts';
+import { SimDevice } from '../sim/sim-device.ts';
+import type { StopMode } from '../sim/sim-disk.ts';
+import { SimWorld } from '../sim/sim-world.ts';
 
 interface Ledger {
   readonly acknowledged: Map<string, readonly string[]>;
@@ -23,7 +23,11 @@ interface Ledger {
 async function sellUntilStopped(engine: Engine, ids: () => GroupId, ledger: Ledger): Promise<void> {
   const shard = engine.shard('till/till-1');
   for (let i = 0; i < 6; i++) {
-    const calls = Array.from({ length: i % 3 === 2 ? 3 : 1 }, (_, n) => ({ id: ids(), sales: [`s${ledger.asked.size + n}`], lines: i === 4 ? 60 : 2 }));
+    const calls = Array.from({ length: i % 3 === 2 ? 3 : 1 }, (_, n) => ({
+      id: ids(),
+      sales: [`s${ledger.asked.size + n}`],
+      lines: i === 4 ? 60 : 2,
+    }));
     await Promise.all(
       calls.map(async ({ id, sales, lines }) => {
         ledger.asked.set(bytesToHex(id), sales);
@@ -39,9 +43,14 @@ async function sellUntilStopped(engine: Engine, ids: () => GroupId, ledger: Ledg
 async function requireSound(engine: Engine, ledger: Ledger, key: Uint8Array): Promise<void> {
   const { store } = engine.shard('till/till-1');
   expect(store.db.value('PRAGMA integrity_check')).toBe('ok');
-  const rows = store.db.all<{ id: Uint8Array; header: Uint8Array; hash: Uint8Array; salt: Uint8Array; body: Uint8Array; seal: Uint8Array | null }>(
-    'SELECT id, header, hash, salt, body, seal FROM foldlog_group ORDER BY last_seq',
-  );
+  const rows = store.db.all<{
+    id: Uint8Array;
+    header: Uint8Array;
+    hash: Uint8Array;
+    salt: Uint8Array;
+    body: Uint8Array;
+    seal: Uint8Array | null;
+  }>('SELECT id, header, hash, salt, body, seal FROM foldlog_group ORDER BY last_seq');
   const ids = rows.map(({ id }) => bytesToHex(id));
   for (const id of ledger.acknowledged.keys()) expect(ids).toContain(id);
   for (const id of ids) expect([...ledger.asked.keys()]).toContain(id);
@@ -105,7 +114,10 @@ async function stopAt(call: number, mode: StopMode, seed: number, broken: Broken
   // A dead process answers nobody: whatever the calls end in, only what was acknowledged before counts.
   const selling = sellUntilStopped(device.engine, ids, ledger).catch(isStop);
   await Promise.race([selling, untilStopped(device)]);
-  const frozen: Ledger = { acknowledged: new Map(broken.acknowledgesEarly ? ledger.asked : ledger.acknowledged), asked: new Map(ledger.asked) };
+  const frozen: Ledger = {
+    acknowledged: new Map(broken.acknowledgesEarly ? ledger.asked : ledger.acknowledged),
+    asked: new Map(ledger.asked),
+  };
   device.stop(mode);
   await device.boot();
   await device.engine.openShard('till', 'till-1');

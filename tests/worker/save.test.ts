@@ -2,8 +2,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { type GroupId, groupId } from '../../kernel/units.ts';
 import { sql } from '../../shards/index.ts';
-import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import type { LivePatch } from '../../worker/engine/live.ts';
+import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import { line, till } from '../sim/shop.ts';
 import { SimDevice } from '../sim/sim-device.ts';
 import { SimWorld } from '../sim/sim-world.ts';
@@ -42,7 +42,11 @@ describe('save', () => {
   });
 
   test('a call that throws in its reducer is rejected alone; the others of its flush are saved', async () => {
-    const results = await Promise.allSettled([save(line('a', 'x')), save(line('b', 'x'), ['bad.throws', { why: 'no' }]), save(line('c', 'x'))]);
+    const results = await Promise.allSettled([
+      save(line('a', 'x')),
+      save(line('b', 'x'), ['bad.throws', { why: 'no' }]),
+      save(line('c', 'x')),
+    ]);
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     expect(shard.store.db.all('SELECT sale FROM saleLine ORDER BY sale')).toEqual([{ sale: 'a' }, { sale: 'c' }]);
     expect(shard.store.head.seq).toBe(2);
@@ -115,7 +119,13 @@ describe('reading', () => {
     await save(line('c', 'z'));
     await until(() => patches.length === 3);
     expect(patches).toEqual([
-      { changed: [['x', { sku: 'x', qty: 1 }], ['y', { sku: 'y', qty: 1 }]], order: ['x', 'y'] },
+      {
+        changed: [
+          ['x', { sku: 'x', qty: 1 }],
+          ['y', { sku: 'y', qty: 1 }],
+        ],
+        order: ['x', 'y'],
+      },
       { changed: [['y', { sku: 'y', qty: 2 }]] },
       { changed: [['z', { sku: 'z', qty: 1 }]], order: ['x', 'y', 'z'] },
     ]);

@@ -45,7 +45,12 @@ interface Followed {
   readonly replica: Replica;
   bootstrap: Bootstrap;
   error: FoldlogError | undefined;
+  /** Wall time before which a log that did not verify is not asked for again. */
+  retryAt: number;
 }
+
+/** A log that does not verify will hardly do so in a second; the other shards go on meanwhile. */
+const corruptRetryMs = 60_000;
 
 /** Bytes of one log answer asked for. */
 const pullBytes = 4 * 1024 * 1024;
@@ -138,14 +143,17 @@ export class Follower {
       try {
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: 'replica' }));
         this.#failed.delete(id);
-        if (followed.replica.stopped !== undefined || followed.error?.kind === 'corrupt') continue;
+        if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
         isMore = (await this.#pull(followed, writer.key, state.relay.key)) || isMore;
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
         const followed = this.#followed.get(id);
         if (followed === undefined) this.#failed.set(id, failure);
-        else followed.error = failure;
+        else {
+          followed.error = failure;
+          if (failure.kind === 'corrupt') followed.retryAt = this.#ports.clock.now() + corruptRetryMs;
+        }
         isFailed ||= failure.kind === 'unavailable' || failure.kind === 'unknown';
       }
     }
@@ -190,6 +198,7 @@ export class Follower {
         isLevel: false,
       },
       error: undefined,
+      retryAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);
     this.#onChange(replica);

@@ -167,8 +167,8 @@ export class Publisher {
   async #awaitReceipt(head: Head, where: string) {
     const until = this.#ports.clock.ticks() + receiptWaitMs;
     for (;;) {
-      const { receipt } = this.#pusher;
-      if (receipt !== undefined && receipt.head.seq === head.seq && isSameBytes(receipt.head.hash, head.hash)) return receipt;
+      const { receipt, cutReceipt } = this.#pusher;
+      if (cutReceipt !== undefined && isSameBytes(cutReceipt.head.hash, head.hash)) return cutReceipt;
       const isPast = receipt !== undefined && receipt.head.seq > head.seq;
       if (isPast || this.#ports.clock.ticks() > until || this.#pusher.state.kind === 'stopped') {
         throw new FoldlogError('unavailable', {

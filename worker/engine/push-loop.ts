@@ -39,6 +39,7 @@ export class Pusher {
   #receipt: { readonly bytes: Bytes; readonly receipt: Receipt } | undefined;
   /** Set while a checkpoint is being made: a run must end exactly there (publish.ts). */
   #cutAt: Seq | undefined;
+  #cutReceipt: Receipt | undefined;
 
   constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, onCommitted: (head: Head) => void, onState: () => void) {
     this.#ports = ports;
@@ -65,6 +66,12 @@ export class Pusher {
   /** Makes the next run end at `at`, or anywhere again when undefined. */
   cutAt(at: Seq | undefined): void {
     this.#cutAt = at;
+    this.#cutReceipt = this.receipt?.head.seq === at ? this.receipt : undefined;
+  }
+
+  /** The receipt whose head is the cut, once it came; later receipts do not replace it. */
+  get cutReceipt(): Receipt | undefined {
+    return this.#cutReceipt;
   }
 
   async round(): Promise<RoundEnd> {
@@ -74,8 +81,11 @@ export class Pusher {
       return this.#become({ kind: 'waiting', found: 'the shard is not in the control log yet' }, 'idle');
     }
     const { committed } = this;
-    const upTo = this.#cutAt !== undefined && this.#cutAt > committed.seq ? this.#cutAt : undefined;
-    const run = await this.#store.mutex.own('other', () => this.#store.log.pendingRun(committed, { bytesMax: pushBytes, upTo }));
+    const run = await this.#store.mutex.own('other', () => {
+      // Asked inside the turn: the cut is set in one, and saves may land between.
+      const upTo = this.#cutAt !== undefined && this.#cutAt > committed.seq ? this.#cutAt : undefined;
+      return this.#store.log.pendingRun(committed, { bytesMax: pushBytes, upTo });
+    });
     if (run === undefined) return this.#become({ kind: 'idle' }, 'idle');
     this.#become({ kind: 'pushing' }, 'idle');
     const encodedRun = encodePackedRun(await packRun(this.#ports.deflate, run.after, run.groups, run.seal));
@@ -126,6 +136,7 @@ export class Pusher {
     );
     // Durable now: only here does "committed" move.
     this.#receipt = { bytes, receipt };
+    if (receipt.head.seq === this.#cutAt) this.#cutReceipt = receipt;
     this.#become({ kind: 'idle' }, 'idle');
     this.#onCommitted(receipt.head);
     return this.#store.head.seq > receipt.head.seq ? 'more' : 'idle';

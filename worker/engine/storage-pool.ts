@@ -41,13 +41,16 @@ const slotsSpare = 4;
 
 /** Opens the pool of one workspace store. The caller holds the Web Lock already (decision 0006). */
 export async function openSahPool(sqlite3: Sqlite3Static, directory: string, verdict: string): Promise<StoragePool> {
-  const util = await sqlite3.installOpfsSAHPoolVfs({
+  const options = {
     name: `foldlog-${directory}`,
     directory: `/foldlog/${directory}`,
     initialCapacity: slotsPerFile * 6 + slotsSpare,
     // The default deletes the user's databases when the pool loses a race for its handles.
     preserveOnInitFailure: true,
-  });
+    // Without this the first failure is remembered, and no retry in this worker could succeed.
+    forceReinitIfPreviouslyFailed: true,
+  };
+  const util = await sqlite3.installOpfsSAHPoolVfs(options);
   return sahPool(sqlite3, util, verdict);
 }
 
