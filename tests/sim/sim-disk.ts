@@ -274,10 +274,10 @@ let active: SimDisk | undefined;
 export function activate(disk: SimDisk): void {
   active = disk;
   const scope = globalThis as unknown as Record<string, unknown>;
-  scope['FileSystemHandle'] = class {};
-  scope['FileSystemFileHandle'] = SimFileHandle;
-  scope['FileSystemDirectoryHandle'] = SimDirectory;
-  scope['FileSystemSyncAccessHandle'] = SimHandle;
+  scope.FileSystemHandle = class {};
+  scope.FileSystemFileHandle = SimFileHandle;
+  scope.FileSystemDirectoryHandle = SimDirectory;
+  scope.FileSystemSyncAccessHandle = SimHandle;
   Object.defineProperty(globalThis, 'navigator', {
     configurable: true,
     value: { storage: { getDirectory: async () => new SimDirectory(active as SimDisk, '') }, userAgent: 'simulated' },

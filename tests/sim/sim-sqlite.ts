@@ -22,9 +22,9 @@ let init: Promise<Init> | undefined;
 export async function bootSqlite(): Promise<Sqlite3Static> {
   // The library decides by these globals whether it runs in a worker.
   const scope = globalThis as unknown as Record<string, unknown>;
-  scope['self'] ??= globalThis;
-  scope['WorkerGlobalScope'] ??= class {};
-  scope['location'] ??= { href: 'http://localhost/worker.js', search: '' };
+  scope.self ??= globalThis;
+  scope.WorkerGlobalScope ??= class {};
+  scope.location ??= { href: 'http://localhost/worker.js', search: '' };
   init ??= import(/* @vite-ignore */ pathToFileURL(join(folder, 'index.mjs')).href).then((module) => (module as { default: Init }).default);
   const silence = { log: console.log, warn: console.warn, error: console.error };
   Object.assign(console, { warn: () => undefined, error: () => undefined });

@@ -1,9 +1,10 @@
 // One SQLite connection as the engine uses it: cached statements bound in bulk, and SQLite's failures turned into outcomes of ours.
 // Nothing here knows ops, chains or shards.
 
-import type { PreparedStatement, Sqlite3Static, Database as SqliteDatabase } from '@sqlite.org/sqlite-wasm';
+import type { Sqlite3Static, Database as SqliteDatabase } from '@sqlite.org/sqlite-wasm';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
+import { Statement } from './statement.ts';
 
 export type Row = Record<string, SqlValue>;
 
@@ -14,7 +15,7 @@ export class Database {
   readonly sqlite3: Sqlite3Static;
   readonly name: string;
   readonly #handle: SqliteDatabase;
-  readonly #statements = new Map<string, PreparedStatement>();
+  readonly #statements = new Map<string, Statement>();
 
   constructor(sqlite3: Sqlite3Static, handle: SqliteDatabase, name: string) {
     this.sqlite3 = sqlite3;
@@ -37,46 +38,35 @@ export class Database {
   }
 
   run(text: string, params: readonly SqlValue[] = []): void {
-    const statement = this.#statement(text);
-    try {
-      if (params.length > 0) statement.bind(params);
-      while (statement.step());
-    } finally {
-      statement.reset(params.length > 0);
-    }
+    this.#statement(text).run(params);
   }
 
   get<R = Row>(text: string, params: readonly SqlValue[] = []): R | undefined {
     const statement = this.#statement(text);
-    try {
-      if (params.length > 0) statement.bind(params);
-      return statement.step() ? (statement.get({}) as R) : undefined;
-    } finally {
-      statement.reset(params.length > 0);
-    }
+    let row: Row | undefined;
+    statement.each(params, () => {
+      row = statement.row();
+      return false;
+    });
+    return row as R | undefined;
   }
 
   all<R = Row>(text: string, params: readonly SqlValue[] = []): R[] {
     const statement = this.#statement(text);
-    const rows: R[] = [];
-    try {
-      if (params.length > 0) statement.bind(params);
-      while (statement.step()) rows.push(statement.get({}) as R);
-      return rows;
-    } finally {
-      statement.reset(params.length > 0);
-    }
+    const rows: Row[] = [];
+    statement.each(params, () => rows.push(statement.row()) > 0);
+    return rows as R[];
   }
 
   /** First column of the first row. */
   value(text: string, params: readonly SqlValue[] = []): SqlValue | undefined {
     const statement = this.#statement(text);
-    try {
-      if (params.length > 0) statement.bind(params);
-      return statement.step() ? (statement.get(0) as SqlValue) : undefined;
-    } finally {
-      statement.reset(params.length > 0);
-    }
+    let value: SqlValue | undefined;
+    statement.each(params, () => {
+      value = statement.column(0);
+      return false;
+    });
+    return value;
   }
 
   /** Rows as arrays, one at a time; the caller finishes or returns the iterator before anything else runs on this statement. */
@@ -138,13 +128,11 @@ export class Database {
     }
   }
 
-  #statement(text: string): PreparedStatement {
+  #statement(text: string): Statement {
     let statement = this.#statements.get(text);
-    if (statement !== undefined) {
-      return statement;
-    }
+    if (statement !== undefined) return statement;
     if (this.#statements.size >= statementsMax) this.finalizeStatements();
-    statement = this.#handle.prepare(text);
+    statement = new Statement(this.sqlite3, this.#handle, text);
     this.#statements.set(text, statement);
     return statement;
   }

@@ -11,6 +11,7 @@ import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, Verif
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
+import { adoptStrays } from './adopt.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
@@ -19,7 +20,7 @@ import { Loop } from './loop.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
 import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
-import { createShardFile, Meta, openShardFile, type ShardIdentity } from './shard-file.ts';
+import { createShardFile, openShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import type { DurabilityClass, StoragePool } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
@@ -118,6 +119,7 @@ export class Engine {
     const file = WorkspaceFile.open(pool);
     await vault.mark(file.db.name);
     const signer = (await vault.signer()) ?? (await vault.createSigner());
+    await adoptStrays(pool, vault, file, signer);
     const traffic: Traffic = { received: 0, sent: 0 };
     const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
     const membership = { relay, clock: ports.clock, random: ports.random, signer };
@@ -262,8 +264,7 @@ export class Engine {
     const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
     const file = shardFileName(identity.id);
     // File, marker, list, in this order: see the crash table of decision 0006.
-    const db = createShardFile(pool, file, definition, identity);
-    new Meta(db).set('nonce', nonce);
+    const db = createShardFile(pool, file, definition, identity, nonce);
     await this.#ports.vault.mark(file);
     this.#file.db.transaction(() => {
       this.#file.holdShard({ ...identity, hold: 'own' });

@@ -48,7 +48,7 @@ export function relayClient(http: Http, clock: Clock, traffic: Traffic): RelayCl
     if (signing !== undefined) {
       const { workspace, signer } = signing;
       const signed = { workspace, method: request.method, path: request.path, body: request.body ?? new Uint8Array(0) };
-      headers['authorization'] = await signRequest(signer, signed, clock.now());
+      headers.authorization = await signRequest(signer, signed, clock.now());
     }
     traffic.sent += request.body?.length ?? 0;
     const outcome = await http.send(

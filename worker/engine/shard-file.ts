@@ -3,7 +3,7 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, shardId, short } from '../../kernel/units.ts';
+import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -47,8 +47,17 @@ export function setPragmas(db: Database, pool: StoragePool): void {
   db.requirePragma('synchronous', 'full', 2);
 }
 
-/** Creates the file with its tables in one transaction: after a kill there is no file, an empty one, or all of it. */
-export function createShardFile(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Database {
+/**
+ * Creates the file with its tables in one transaction: after a kill there is no file, an empty one, or all of it.
+ * `nonce` is there for a shard made here: the file alone can then restore its control act (adopt.ts).
+ */
+export function createShardFile(
+  pool: StoragePool,
+  file: string,
+  definition: ShardDefinition,
+  identity: ShardIdentity,
+  nonce?: Uint8Array,
+): Database {
   const db = pool.create(file);
   setExclusive(db, pool);
   db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
@@ -56,6 +65,7 @@ export function createShardFile(pool: StoragePool, file: string, definition: Sha
   db.transaction(() => {
     for (const statement of [...definition.ddl, ...replicatedDdl]) db.exec(statement);
     addLocalTables(db, definition, identity);
+    if (nonce !== undefined) new Meta(db).set('nonce', nonce);
   });
   return db;
 }
@@ -166,6 +176,11 @@ export class Meta {
     return typeof value === 'number' ? value : undefined;
   }
 
+  text(name: string): string | undefined {
+    const value = this.#read(name);
+    return typeof value === 'string' ? value : undefined;
+  }
+
   bytes(name: string): Uint8Array<ArrayBuffer> | undefined {
     const value = this.#read(name);
     return value instanceof Uint8Array ? (value as Uint8Array<ArrayBuffer>) : undefined;
@@ -189,5 +204,3 @@ export function readBase(meta: Meta): ChainBase {
     head: { seq: seq(meta.number('baseSeq') ?? 0), hash: baseHash === undefined ? (hash(new Uint8Array(32)) as Hash) : hash(baseHash) },
   };
 }
-
-export const shardIdOfMeta = (meta: Meta): ShardId => shardId(meta.bytes('shard') ?? new Uint8Array(0));
