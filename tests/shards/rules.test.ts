@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { hash, incarnation, shardId, slot, workspaceId } from '../../kernel/units.ts';
+import { followRule } from '../../shards/follow-rule.ts';
+import { objectKeys } from '../../shards/object-keys.ts';
+import { planPublish } from '../../shards/publish-plan.ts';
+import { sql } from '../../shards/sql.ts';
+
+describe('follow rule', () => {
+  test.each([
+    ['till/*', 'till', 'till-1', true],
+    ['till/*', 'till', '', true],
+    ['till/*', 'catalogue', 'main', false],
+    ['till/till-1', 'till', 'till-1', true],
+    ['till/till-1', 'till', 'till-10', false],
+    ['till/*-1', 'till', 'north-1', true],
+    ['till/n*h-*', 'till', 'north-1', true],
+    ['till/n*h-*', 'till', 'nord-1', false],
+    ['till/a*a', 'till', 'a', false],
+    ['till/*a*a*a*', 'till', 'bababa', true],
+  ])('%s, %s/%s: %s', (pattern, kind, name, isMatch) => {
+    expect(followRule(pattern).matches({ kind, name })).toBe(isMatch);
+  });
+
+  test.each(['', 'till', 'till/', '/x', 'a/b/c', `till/${'x'.repeat(300)}`])('%s is refused', (pattern) => {
+    expect(() => followRule(pattern)).toThrowError(expect.objectContaining({ kind: 'misuse', reason: 'badFollowRule' }));
+  });
+
+  test('a pattern of many stars is answered at once', () => {
+    expect(followRule(`till/${'a*'.repeat(90)}b`).matches({ kind: 'till', name: 'a'.repeat(5_000) })).toBe(false);
+  });
+});
+
+describe('object keys', () => {
+  test('numbers sort as they count, and shard objects lie under the incarnation', () => {
+    const place = {
+      workspace: workspaceId(new Uint8Array(32).fill(1)),
+      incarnation: incarnation(new Uint8Array(16).fill(2)),
+      shard: shardId(new Uint8Array(16).fill(3)),
+    };
+    const keys = [2, 10, 1_000_000].map((number) => objectKeys.logSlot(place, slot(number)));
+    expect([...keys].sort()).toEqual(keys);
+    expect(keys[0]).toBe(`w/${'01'.repeat(32)}/${'02'.repeat(16)}/s/${'03'.repeat(16)}/log/0000000000000002`);
+    expect(objectKeys.controlSlot(place.workspace, slot(1))).toBe(`w/${'01'.repeat(32)}/control/0000000000000001`);
+    expect(objectKeys.chunk(place, hash(new Uint8Array(32)))).toMatch(/\/chunk\/0{64}$/);
+  });
+});
+
+describe('publish plan', () => {
+  test.each([
+    [100, 0, 'wait'],
+    [16_000, 0, 'wait'],
+    [17_000, 0, 'publish'],
+    [1_000_000, 980_000, 'wait'], // two percent new, a second and a bit to fold
+    [1_000_000, 900_000, 'publish'], // over five seconds
+  ])('committed %i, checkpoint at %i: %s', (committedSeq, checkpointSeq, kind) => {
+    expect(planPublish({ committedSeq, checkpointSeq }).kind).toBe(kind);
+  });
+});
+
+describe('sql', () => {
+  test('values are bound, never spliced', () => {
+    const evil = `'; DROP TABLE sale; --`;
+    expect(sql`SELECT * FROM sale WHERE id = ${evil} AND n > ${3}`).toEqual({
+      text: 'SELECT * FROM sale WHERE id = ? AND n > ?',
+      params: [evil, 3],
+    });
+  });
+});
