@@ -13,8 +13,9 @@ type Pending =
   | { readonly kind: 'truncate'; readonly size: number };
 
 interface SimFile {
-  flushed: Uint8Array;
-  current: Uint8Array;
+  /** What a power cut leaves for sure, and what a running process sees; both change in place. */
+  flushed: Contents;
+  current: Contents;
   pending: Pending[];
 }
 
@@ -29,7 +30,7 @@ export class SimDisk {
   #failTo = 0;
   /** A disk that says "flushed" and did nothing: the control that a power-cut test must catch. */
   liesAboutFlush = false;
-  #random: () => number;
+  readonly #random: () => number;
 
   constructor(random: () => number) {
     this.#random = random;
@@ -62,8 +63,9 @@ export class SimDisk {
   /** Starts the machine again: handles are free, and only what survived is there. */
   restart(mode: StopMode): void {
     for (const file of this.#files.values()) {
-      file.flushed = mode === 'kill' ? file.current : this.#survived(file);
-      file.current = file.flushed.slice();
+      if (mode === 'power') this.#loseSome(file);
+      else file.flushed = file.current;
+      file.current = file.flushed.copy();
       file.pending = [];
     }
     this.#held.clear();
@@ -75,8 +77,10 @@ export class SimDisk {
   /** Flips one bit of one file: what a bad disk does. */
   flipBit(path: string, at: number): void {
     const file = this.#file(path);
-    file.current[at] = (file.current[at] as number) ^ 1;
-    file.flushed = file.current.slice();
+    for (const contents of [file.current, file.flushed]) {
+      const bytes = contents.bytes();
+      bytes[at] = (bytes[at] as number) ^ 1;
+    }
   }
 
   paths(): readonly string[] {
@@ -88,7 +92,7 @@ export class SimDisk {
   }
 
   create(path: string): void {
-    if (!this.#files.has(path)) this.#files.set(path, { flushed: new Uint8Array(0), current: new Uint8Array(0), pending: [] });
+    if (!this.#files.has(path)) this.#files.set(path, { flushed: new Contents(), current: new Contents(), pending: [] });
   }
 
   remove(path: string): void {
@@ -116,20 +120,19 @@ export class SimDisk {
   }
 
   read(path: string): Uint8Array {
-    return this.#file(path).current;
+    return this.#file(path).current.bytes();
   }
 
   apply(path: string, change: Pending): void {
     const file = this.#file(path);
-    file.current = changed(file.current, change);
+    file.current.apply(change);
     file.pending.push(change);
   }
 
   flush(path: string): void {
     if (this.liesAboutFlush) return;
     const file = this.#file(path);
-    file.flushed = file.current.slice();
-    file.pending = [];
+    for (const change of file.pending.splice(0)) file.flushed.apply(change);
   }
 
   #file(path: string): SimFile {
@@ -139,31 +142,55 @@ export class SimDisk {
   }
 
   /** Unflushed changes may be lost, kept or torn, each on its own: storage reorders what was not flushed. */
-  #survived(file: SimFile): Uint8Array {
-    let bytes = file.flushed.slice();
+  #loseSome(file: SimFile): void {
     for (const change of file.pending) {
       const fate = this.#random();
       if (fate < 0.4) continue;
       if (change.kind === 'write' && fate < 0.6) {
         const part = Math.floor(this.#random() * change.data.length);
-        bytes = changed(bytes, { ...change, data: change.data.subarray(0, part) });
+        file.flushed.apply({ ...change, data: change.data.subarray(0, part) });
       } else {
-        bytes = changed(bytes, change);
+        file.flushed.apply(change);
       }
     }
-    return bytes;
   }
 }
 
-function changed(bytes: Uint8Array, change: Pending): Uint8Array {
-  const size = change.kind === 'write' ? Math.max(bytes.length, change.at + change.data.length) : change.size;
-  let next = bytes;
-  if (size !== bytes.length) {
-    next = new Uint8Array(size);
-    next.set(bytes.subarray(0, Math.min(size, bytes.length)));
+/** Bytes of a file that grow in place: a write costs what it writes, not what the file holds. */
+class Contents {
+  #buffer = new Uint8Array(4096);
+  #size = 0;
+
+  bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#size);
   }
-  if (change.kind === 'write') next.set(change.data, change.at);
-  return next;
+
+  copy(): Contents {
+    const copy = new Contents();
+    copy.#buffer = this.#buffer.slice();
+    copy.#size = this.#size;
+    return copy;
+  }
+
+  apply(change: Pending): void {
+    if (change.kind === 'truncate') {
+      this.#reserve(change.size);
+      this.#buffer.fill(0, Math.min(change.size, this.#size), Math.max(change.size, this.#size));
+      this.#size = change.size;
+      return;
+    }
+    const end = change.at + change.data.length;
+    this.#reserve(end);
+    this.#buffer.set(change.data, change.at);
+    this.#size = Math.max(this.#size, end);
+  }
+
+  #reserve(size: number): void {
+    if (size <= this.#buffer.length) return;
+    const larger = new Uint8Array(Math.max(size, 2 * this.#buffer.length));
+    larger.set(this.#buffer.subarray(0, this.#size));
+    this.#buffer = larger;
+  }
 }
 
 /** FileSystemSyncAccessHandle, as far as the pool uses it. */
