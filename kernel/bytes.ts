@@ -9,7 +9,15 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+const looseDecoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
+
 export const utf8 = (text: string): Bytes => encoder.encode(text);
+
+/** Writes text into bytes that are there already; answers how many. `target` holds three for each unit of the text. */
+export const utf8Into = (text: string, target: Uint8Array): number => encoder.encodeInto(text, target).written;
+
+/** Text from inside the process (a database's own rows): what is not UTF-8 becomes U+FFFD. Nothing from outside is read with it. */
+export const looseTextFromUtf8 = (bytes: Uint8Array): string => looseDecoder.decode(bytes);
 
 /** @throws {FoldlogError} `corrupt` when the bytes are not well-formed UTF-8. */
 export function textFromUtf8(bytes: Uint8Array, where: string): string {

@@ -130,8 +130,10 @@ export function decodeGroupHeader(bytes: Uint8Array, where: string): GroupHeader
 
 /** Refuses a group whose last op would be numbered beyond what a seq can hold. */
 export function requireCountable(reader: Reader, firstSeq: number, opCount: number): void {
-  const last = firstSeq + opCount - 1;
-  if (last > integerMax) throw reader.corrupt('outOfBounds', `last seq ${last}`, 'at most 2^53-1');
+  // Subtracted from the bound: a sum beyond 2^53 would be rounded, perhaps back into range.
+  if (firstSeq > integerMax - (opCount - 1)) {
+    throw reader.corrupt('outOfBounds', `${opCount} ops from seq ${firstSeq}`, 'seqs up to 2^53-1');
+  }
 }
 
 export function readCodec(reader: Reader): number {

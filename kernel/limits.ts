@@ -36,6 +36,8 @@ export const chunksMax = 65_536;
 export const transactionCallsMax = 1_000;
 export const transactionOpsMax = groupOpsMax;
 export const transactionBytesMax = 4 * 1024 * 1024;
+/** Calls that arrive one by one are gathered this long at most for one flush: about the cost of a few flushes. */
+export const gatherMsMax = 4;
 /** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
 export const waitingCallsMax = 10_000;
 

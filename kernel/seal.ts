@@ -54,12 +54,24 @@ function sealMessage(position: SealedPosition, seal: Omit<Seal, 'signature'>): B
   return tagged('seal', signed);
 }
 
+/** A device signs thousands of seals with one key: its id is hashed once. */
+const keyIds = new WeakMap<Signer, KeyId>();
+
+function keyIdOfSigner(signer: Signer): KeyId {
+  let id = keyIds.get(signer);
+  if (id === undefined) {
+    id = keyIdOf(signer.publicKey);
+    keyIds.set(signer, id);
+  }
+  return id;
+}
+
 export async function makeSeal(
   signer: Signer,
   position: SealedPosition,
   believed: { readonly controlHead: Hash; readonly headsSeen: Hash },
 ): Promise<Seal> {
-  const unsigned = { key: keyIdOf(signer.publicKey), ...believed };
+  const unsigned = { key: keyIdOfSigner(signer), ...believed };
   return { ...unsigned, signature: await signer.sign(sealMessage(position, unsigned)) };
 }
 

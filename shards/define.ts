@@ -71,9 +71,9 @@ export interface ShardSpec {
   readonly commands?: Readonly<Record<string, Command>>;
 }
 
-export interface ShardDefinition<Spec extends ShardSpec = ShardSpec> {
+export interface ShardDefinition<Spec extends ShardSpec = ShardSpec, Kind extends string = string> {
   /** Kind of shard: `till`, `catalogue`. Shards of one kind share tables, classes and reducers. */
-  readonly kind: string;
+  readonly kind: Kind;
   readonly spec: Spec;
   readonly ddl: readonly string[];
   /** Hash of the declared surface (decision 0004): says whether two builds mean the same fold. */
@@ -84,7 +84,7 @@ export interface ShardDefinition<Spec extends ShardSpec = ShardSpec> {
  * Declares one kind of shard.
  * @throws {FoldlogError} `misuse`: a name, version, key or class that cannot be, named with what was expected
  */
-export function defineShard<const Spec extends ShardSpec>(kind: string, spec: Spec): ShardDefinition<Spec> {
+export function defineShard<const Kind extends string, const Spec extends ShardSpec>(kind: Kind, spec: Spec): ShardDefinition<Spec, Kind> {
   const where = `shard definition ${kind}`;
   requireIdentifier(kind, where);
   if (!Number.isInteger(spec.version) || spec.version < 1) {

@@ -48,9 +48,9 @@ export type Act =
     }
   | { readonly act: 'shard'; readonly nonce: Uint8Array; readonly kind: string; readonly name: string; readonly writer: KeyId };
 
-const namePattern = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u;
+const namePattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._-]*$/u;
 
-/** Names of workspaces, devices and shards: letters and digits of any script, space, dot, dash, underscore. */
+/** Names of workspaces, devices and shards: letters (with their marks) and digits of any script, space, dot, dash, underscore. */
 export function isName(name: string): boolean {
   return name.length >= 1 && name.length <= nameLengthMax && namePattern.test(name) && !name.includes('..');
 }

@@ -59,11 +59,12 @@ export class ChainLog {
     return { epoch: header.epoch, firstSeq: header.firstSeq, lastSeq: lastSeqOf(header), hash: hash(row.hash) };
   }
 
-  insert(group: CommitGroup): void {
+  /** `seal` stands on the last group of each transaction. */
+  insert(group: CommitGroup, seal?: Seal): void {
     if (group.content.kind !== 'whole')
       throw FoldlogError.misuse({ where: 'chain log', reason: 'erasedGroup', found: 'no body', expected: 'one' });
     const { header, content } = group;
-    this.#db.run('INSERT INTO foldlog_group (last_seq, first_seq, id, hash, header, salt, body, seal) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)', [
+    this.#db.run('INSERT INTO foldlog_group (last_seq, first_seq, id, hash, header, salt, body, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?)', [
       lastSeqOf(header),
       header.firstSeq,
       header.id,
@@ -71,11 +72,8 @@ export class ChainLog {
       encodeGroupHeader(header),
       content.salt,
       content.body,
+      seal === undefined ? null : encodeSeal(seal),
     ]);
-  }
-
-  putSeal(lastSeq: Seq, seal: Seal): void {
-    this.#db.run('UPDATE foldlog_group SET seal = ? WHERE last_seq = ?', [encodeSeal(seal), lastSeq]);
   }
 
   /**

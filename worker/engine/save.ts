@@ -1,14 +1,14 @@
 // The save path of decision 0002: waiting calls share one transaction, one signature and one flush; each call succeeds or fails alone.
 // The letters a-h are the steps of the decision, whose table says what a stop after each leaves behind.
 
-import { bytesToHex } from '../../kernel/bytes.ts';
+import { type Bytes, bytesToHex } from '../../kernel/bytes.ts';
 import { bodyHashOf, type CommitGroup, headOf, linkGroup, saltBytes } from '../../kernel/commit-group.ts';
 import { tagged } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { transactionBytesMax, transactionCallsMax, transactionOpsMax, waitingCallsMax } from '../../kernel/limits.ts';
+import { gatherMsMax, transactionBytesMax, transactionCallsMax, transactionOpsMax, waitingCallsMax } from '../../kernel/limits.ts';
 import { encodeOps } from '../../kernel/op-body.ts';
-import type { BulkDigest, Clock, Random, Signer } from '../../kernel/ports.ts';
-import { makeSeal } from '../../kernel/seal.ts';
+import type { BulkDigest, Clock, Random, Scheduler, Signer } from '../../kernel/ports.ts';
+import { makeSeal, type Seal } from '../../kernel/seal.ts';
 import { type Epoch, type GroupId, type Hash, type Head, hash, type Seq, seq, type TimeMs } from '../../kernel/units.ts';
 import type { CommandRead, OpInput } from '../../shards/define.ts';
 import type { GroupPlace } from './chain-log.ts';
@@ -25,6 +25,7 @@ export interface SavePorts {
   readonly signer: Signer;
   readonly clock: Clock;
   readonly random: Random;
+  readonly scheduler: Scheduler;
   readonly bulkDigest: BulkDigest;
 }
 
@@ -46,7 +47,16 @@ interface Waiting {
 
 interface Encoded {
   readonly ops: readonly ReadyOp[];
-  readonly body: Uint8Array<ArrayBuffer>;
+  readonly body: Bytes;
+  readonly salt: Bytes;
+  readonly bodyHash: Hash | Promise<Hash>;
+}
+
+interface Landed {
+  readonly call: Waiting;
+  readonly group: CommitGroup;
+  /** Begun for the last call of a transaction. */
+  readonly sealing: Promise<Seal> | undefined;
 }
 
 /** Bodies above this are hashed natively, beside the rest of the work. */
@@ -59,6 +69,8 @@ export class SaveQueue {
   readonly #onSaved: () => void;
   readonly #waiting: Waiting[] = [];
   #isRunning = false;
+  /** The connection is closed and its file did not open again: the next transaction tries to. */
+  #isLost = false;
   #stopped: FoldlogError | undefined;
 
   constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void) {
@@ -103,23 +115,45 @@ export class SaveQueue {
 
   #encode(inputs: readonly OpInput[]): Encoded {
     const ops = inputs.map((input) => this.#store.folder.prepare(input));
-    return {
-      ops,
-      body: encodeOps(
-        ops.map(({ op }) => op),
-        `save to ${this.#store.identity.kind}/${this.#store.identity.name}`,
-      ),
-    };
+    const body = encodeOps(
+      ops.map(({ op }) => op),
+      `save to ${this.#store.identity.kind}/${this.#store.identity.name}`,
+    );
+    const salt = this.#ports.random.bytes(saltBytes);
+    return { ops, body, salt, bodyHash: this.#hashBody(salt, body) };
+  }
+
+  #hashBody(salt: Bytes, body: Bytes): Hash | Promise<Hash> {
+    if (body.length <= bulkBodyBytes) return bodyHashOf(salt, body);
+    const hashing = this.#ports.bulkDigest(tagged('body', salt, body)).then(hash);
+    hashing.catch(() => undefined); // awaited in the call's turn; a queue that stops first must not leave it unhandled
+    return hashing;
   }
 
   async #drain(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;
     try {
-      while (this.#waiting.length > 0) await this.#store.mutex.own('save', () => this.#transaction());
+      while (this.#waiting.length > 0) {
+        await this.#store.mutex.own('save', () => this.#transaction());
+        await this.#gather();
+      }
     } finally {
       this.#isRunning = false;
     }
+  }
+
+  /**
+   * Calls that came while the thread was busy are still messages: they are let in before the next transaction starts, turn by turn as long as
+   * turns bring any, so that they share its flush. A call that comes alone never waits for this: its answer is on its way already.
+   */
+  async #gather(): Promise<void> {
+    const until = this.#ports.clock.ticks() + gatherMsMax;
+    let known: number;
+    do {
+      known = this.#waiting.length;
+      await this.#ports.scheduler.yield();
+    } while (this.#waiting.length > known && this.#waiting.length < transactionCallsMax && this.#ports.clock.ticks() < until);
   }
 
   /** a: the calls of one transaction, up to its bounds. */
@@ -140,29 +174,30 @@ export class SaveQueue {
 
   async #transaction(): Promise<void> {
     const store = this.#store;
-    const calls = this.#withoutAnswered(this.#take());
+    const taken = this.#take();
+    if (this.#isLost && !this.#recover(taken)) return;
+    const calls = this.#withoutAnswered(taken);
     if (calls.length === 0) return;
-    const landed: { readonly call: Waiting; readonly group: CommitGroup }[] = [];
+    const landed: Landed[] = [];
     let step: 'before commit' | 'commit' = 'before commit';
     try {
       store.db.run('BEGIN IMMEDIATE'); // b
       const believed = this.#believed();
       let head = store.head;
-      for (const call of calls) {
-        const group = await this.#foldCall(call, head, believed.epoch, calls.length > 1); // c
-        if (group === undefined) continue;
-        landed.push({ call, group });
-        head = headOf(group);
+      for (const [i, call] of calls.entries()) {
+        const done = await this.#foldCall(call, head, believed, { isShared: calls.length > 1, isLast: i === calls.length - 1 }); // c
+        if (done === undefined) continue;
+        landed.push(done);
+        head = headOf(done.group);
       }
-      if (landed.length === 0) {
+      const last = landed.at(-1);
+      if (last === undefined) {
         store.db.rollback();
         return;
       }
-      const position = { shard: store.identity.id, epoch: believed.epoch, head };
-      const sealing = makeSeal(this.#ports.signer, position, believed); // d
-      sealing.catch(() => undefined); // awaited below; an insert that throws first must not leave it unhandled
-      for (const { group } of landed) store.log.insert(group); // e
-      store.log.putSeal(head.seq, await sealing); // f
+      const sealing = last.sealing ?? this.#seal(last.group, believed); // d again: the last call was refused
+      for (const { group } of landed.slice(0, -1)) store.log.insert(group); // e
+      store.log.insert(last.group, await sealing); // f
       step = 'commit';
       store.db.run('COMMIT'); // g
       store.advance(head);
@@ -200,27 +235,42 @@ export class SaveQueue {
     });
   }
 
-  /** c: one call inside its own savepoint; undefined when it was rejected alone. */
-  async #foldCall(call: Waiting, after: Head, epoch: Epoch, isShared: boolean): Promise<CommitGroup | undefined> {
+  /**
+   * c: one call inside its own savepoint; undefined when it was rejected alone. Linked before it is folded, so that the signature of the last
+   * call (d) runs beside its fold. A signature over a call that is then refused is dropped here: it is never stored, and nothing leaves before COMMIT.
+   */
+  async #foldCall(
+    call: Waiting,
+    after: Head,
+    believed: Believed,
+    at: { readonly isShared: boolean; readonly isLast: boolean },
+  ): Promise<Landed | undefined> {
     const { db, folder, identity } = this.#store;
     const time: TimeMs = this.#ports.clock.now();
     const firstSeq: Seq = seq(after.seq + 1);
-    if (isShared) db.run('SAVEPOINT call');
+    if (at.isShared) db.run('SAVEPOINT call');
     try {
-      const { ops, body } = call.ready ?? this.#encode(this.#decide(call.source));
-      const salt = this.#ports.random.bytes(saltBytes);
+      const { ops, body, salt, bodyHash } = call.ready ?? this.#encode(this.#decide(call.source));
+      const parts = { shard: identity.id, epoch: believed.epoch, after, opCount: ops.length, time, id: call.id, salt, body };
+      const group = linkGroup({ ...parts, bodyHash: await bodyHash });
+      const sealing = at.isLast ? this.#seal(group, believed) : undefined;
       folder.fold(ops, firstSeq, time);
-      const bodyHash =
-        body.length > bulkBodyBytes ? hash(await this.#ports.bulkDigest(tagged('body', salt, body))) : bodyHashOf(salt, body);
-      const group = linkGroup({ shard: identity.id, epoch, after, opCount: ops.length, time, id: call.id, salt, body, bodyHash });
-      if (isShared) db.run('RELEASE call');
-      return group;
+      if (at.isShared) db.run('RELEASE call');
+      return { call, group, sealing };
     } catch (error) {
       if (!(error instanceof FoldlogError)) throw error; // the database or the host failed, not this call
-      if (isShared) db.exec('ROLLBACK TO call; RELEASE call');
+      if (at.isShared) db.exec('ROLLBACK TO call; RELEASE call');
       call.reject(error);
       return undefined;
     }
+  }
+
+  /** d */
+  #seal(group: CommitGroup, believed: Believed): Promise<Seal> {
+    const position = { shard: this.#store.identity.id, epoch: believed.epoch, head: headOf(group) };
+    const sealing = makeSeal(this.#ports.signer, position, believed);
+    sealing.catch(() => undefined); // awaited before COMMIT; what throws first must not leave it unhandled
+    return sealing;
   }
 
   /** Runs a command against the state as it is in this turn. */
@@ -283,17 +333,35 @@ export class SaveQueue {
       }
       this.#onSaved();
     } catch (reopenError) {
-      const unknown = new FoldlogError('unknown', {
-        where,
-        reason: 'reopenFailed',
-        found: sqliteFailure(reopenError, where).found,
-        expected: 'the shard file to open again',
-        todo: 'open the shard again and ask with the same id',
-        cause: reopenError,
-      });
+      const unknown = this.#unknown(reopenError);
+      this.#isLost = true;
       for (const call of open) call.reject(unknown);
-      this.stop(unknown);
     }
+  }
+
+  /** The file could not be opened again before: tries once more, so that a call asked again by its id finds out. */
+  #recover(calls: readonly Waiting[]): boolean {
+    try {
+      this.#store.reopen();
+      this.#isLost = false;
+      return true;
+    } catch (error) {
+      const unknown = this.#unknown(error);
+      for (const call of calls) call.reject(unknown);
+      return false;
+    }
+  }
+
+  #unknown(cause: unknown): FoldlogError {
+    const where = `save to ${this.#store.identity.kind}/${this.#store.identity.name}`;
+    return new FoldlogError('unknown', {
+      where,
+      reason: 'reopenFailed',
+      found: sqliteFailure(cause, where).found,
+      expected: 'the shard file to open again',
+      todo: 'ask again with the same id; if it stays so, open the workspace again',
+      cause,
+    });
   }
 }
 

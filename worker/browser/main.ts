@@ -1,0 +1,51 @@
+// Composition root of the worker: builds the adapters of this browser and hands them to the engine, in the order of decision 0006.
+
+import startSqlite, { type Sqlite3Static } from '@sqlite.org/sqlite-wasm';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { bestVerifier, webBulkDigest } from '../../kernel/web/web-crypto.ts';
+import { webDeflate } from '../../kernel/web/web-deflate.ts';
+import { webClock, webHttp, webRandom } from '../../kernel/web/web-host.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import { Engine } from '../engine/engine.ts';
+import { sqliteStartMs } from './bounds.ts';
+import { within } from './deadline.ts';
+import type { StoreSettings } from './protocol.ts';
+import { openStorage } from './storage.ts';
+import { holdLock, storeLockName } from './store-lock.ts';
+import { workerScheduler } from './worker-scheduler.ts';
+
+/**
+ * Opens a store. When this rejects, end the worker: only its end frees what was opened so far, lock and files together.
+ * @throws {FoldlogError} `locked`, `unavailable` with the step that failed, or what `Engine.open` throws
+ */
+export async function openStore(settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
+  await holdLock(storeLockName(settings.store)); // before the first OPFS call
+  const sqlite3 = await within(sqliteStartMs, loadSqlite(), () => sqliteFailed(`no answer within ${sqliteStartMs} ms`));
+  const { pool, vault } = await openStorage(sqlite3, settings, webRandom);
+  const ports = {
+    ...{ pool, vault, clock: webClock, random: webRandom, scheduler: workerScheduler(), deflate: webDeflate, bulkDigest: webBulkDigest },
+    verifier: await bestVerifier(),
+    http: settings.relay === undefined ? undefined : webHttp(settings.relay),
+  };
+  const engine = await Engine.open(ports, { definitions, pollMs: settings.pollMs });
+  addEventListener('online', () => engine.wake(true));
+  return engine;
+}
+
+function loadSqlite(): Promise<Sqlite3Static> {
+  // The other OPFS drivers start a second worker in isolated pages; only the pool is used here.
+  Object.assign(globalThis, { sqlite3ApiConfig: { disable: { vfs: { opfs: true, 'opfs-wl': true } } } });
+  return startSqlite().catch((cause: unknown) => {
+    throw sqliteFailed(cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause), cause);
+  });
+}
+
+const sqliteFailed = (found: string, cause?: unknown): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where: 'sqlite3.wasm',
+    reason: 'sqliteStart',
+    found,
+    expected: 'SQLite to load and compile',
+    todo: "check that the file is served as application/wasm and that the page's policy allows 'wasm-unsafe-eval'; then reload",
+    cause,
+  });

@@ -1,0 +1,176 @@
+// One shard as the page writes and reads it: saves with their group id, reads, live queries.
+
+import { bytesToHex } from '../../kernel/bytes.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import type { CommandInput, CommandNames, OpInput, OpNames, OpPayload, ShardDefinition } from '../../shards/define.ts';
+import type { Sql } from '../../shards/sql.ts';
+import type { Published } from '../engine/publish.ts';
+import type { SaveSource } from '../engine/save.ts';
+import { unknownRetryDelaysMs } from './bounds.ts';
+import { pause } from './deadline.ts';
+import type { EngineLink } from './page-link.ts';
+import { type Live, LiveRows } from './page-live.ts';
+import { opsToText } from './page-ops.ts';
+import type { OpenedShard, SavedPlace } from './protocol.ts';
+
+/** Where a commit group stands. `group` is its id, 32 hex digits: the same through retries. */
+export interface GroupRef {
+  readonly shard: string;
+  readonly epoch: number;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly group: string;
+}
+
+/** On this device's disk; survives a kill. */
+export interface Saved {
+  readonly kind: 'saved';
+  readonly ref: GroupRef;
+  /**
+   * Resolves once a receipt of the relay covers the group, which may take days offline. Pending for ever in a workspace without a relay;
+   * rejects `unavailable` when the workspace is closed first (ask `status` after opening again).
+   */
+  readonly committed: Promise<void>;
+}
+
+export interface SaveOptions {
+  /** Group id of an earlier call whose outcome is unknown: gives the place of that call when it was saved, else saves it now. */
+  readonly group?: string;
+}
+
+/** An op of a definition, by class: `['sale.line', line]`, optionally with the app's own id for it. */
+export type OpOf<D extends ShardDefinition> = {
+  readonly [Name in OpNames<D>]: readonly [className: Name, payload: OpPayload<D, Name>, id?: string];
+}[OpNames<D>];
+
+export type RowsOf<Queries extends readonly Sql<unknown>[]> = {
+  readonly [I in keyof Queries]: Queries[I] extends Sql<infer Row> ? readonly Row[] : never;
+};
+
+interface Waiter {
+  readonly lastSeq: number;
+  readonly resolve: () => void;
+  readonly reject: (error: FoldlogError) => void;
+}
+
+/** What a shard needs of its workspace. */
+export interface ShardHost {
+  readonly link: EngineLink;
+  addLive(rows: LiveRows<unknown>): { readonly id: number; readonly remove: () => void };
+}
+
+export class Shard<D extends ShardDefinition = ShardDefinition> {
+  readonly kind: string;
+  readonly name: string;
+  readonly #host: ShardHost;
+  readonly #handle: string;
+  #waiters: Waiter[] = [];
+  #committedSeq: number;
+  #closed: FoldlogError | undefined;
+
+  /** Made by `Workspace.open`. */
+  constructor(host: ShardHost, identity: { readonly kind: string; readonly name: string }, opened: OpenedShard) {
+    this.#host = host;
+    this.kind = identity.kind;
+    this.name = identity.name;
+    this.#handle = opened.handle;
+    this.#committedSeq = opened.committedSeq;
+  }
+
+  /**
+   * Saves one op as one commit group.
+   * @throws {FoldlogError} `misuse` (class, payload, reducer) · `storageFull` · `unavailable`, nothing was kept · `unknown`, ask with the same group
+   */
+  save<Name extends OpNames<D>>(className: Name, payload: OpPayload<D, Name>, options?: SaveOptions): Promise<Saved> {
+    return this.#save(() => opsToText([[className, payload]], this.#handle), options);
+  }
+
+  /** Saves several ops as one commit group: all of them or none. Throws as `save`. */
+  saveAll(ops: readonly OpOf<D>[], options?: SaveOptions): Promise<Saved> {
+    return this.#save(() => opsToText(ops as readonly OpInput[], this.#handle), options);
+  }
+
+  /** Runs a command in the writer, where its reads and the ops it decides on are one step. Throws as `save`, and what the command throws. */
+  run<Name extends CommandNames<D>>(command: Name, input: CommandInput<D, Name>, options?: SaveOptions): Promise<Saved> {
+    return this.#save(() => ({ kind: 'command', name: command, input }), options);
+  }
+
+  /**
+   * Answers several statements on one state.
+   * @throws {FoldlogError} `misuse` `badQuery`, `queryWrites`, `queryTooLong`, `tooManyRows`
+   */
+  read<const Queries extends readonly Sql<unknown>[]>(queries: Queries): Promise<RowsOf<Queries>> {
+    return this.#host.link.call((remote) => remote.read(this.#handle, queries as readonly Sql[])) as Promise<RowsOf<Queries>>;
+  }
+
+  /** Keeps a query answered. `key` names the column or columns that tell its rows apart. */
+  live<Row>(query: Sql<Row>, options: { readonly key: (keyof Row & string) | readonly (keyof Row & string)[] }): Live<Row> {
+    let end: () => void = () => undefined;
+    const rows = new LiveRows<Row>(() => end());
+    const { id, remove } = this.#host.addLive(rows as LiveRows<unknown>);
+    const { link } = this.#host;
+    end = () => {
+      remove();
+      link.call((remote) => remote.unlive(id)).catch(() => undefined); // a closed workspace has no live queries left
+    };
+    const key = typeof options.key === 'string' ? [options.key] : options.key;
+    link.call((remote) => remote.live(this.#handle, id, { query: query as Sql, key })).catch((error: FoldlogError) => rows.fail(error));
+    return rows;
+  }
+
+  /** Publishes a checkpoint of the state as it is now, so that other devices start from it. */
+  publish(): Promise<Published> {
+    return this.#host.link.call((remote) => remote.publish(this.#handle));
+  }
+
+  /** The workspace tells of a receipt. */
+  noteCommitted(seq: number): void {
+    if (seq <= this.#committedSeq) return;
+    this.#committedSeq = seq;
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ lastSeq }) => lastSeq > seq);
+    for (const waiter of waiters) if (waiter.lastSeq <= seq) waiter.resolve();
+  }
+
+  /** The workspace was closed. */
+  noteClosed(error: FoldlogError): void {
+    this.#closed = error;
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+
+  async #save(encode: () => string | SaveSource, options: SaveOptions | undefined): Promise<Saved> {
+    const source = encode();
+    const group = options?.group ?? bytesToHex(crypto.getRandomValues(new Uint8Array(16)));
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const place = await this.#host.link.save(this.#handle, group, source);
+        return this.#saved(group, place);
+      } catch (error) {
+        const delay = unknownRetryDelaysMs[attempt];
+        const isOpen = error instanceof FoldlogError && error.kind === 'unknown' && error.reason !== 'workerEnded';
+        if (!isOpen || delay === undefined) throw error;
+        await pause(delay);
+      }
+    }
+  }
+
+  #saved(group: string, place: SavedPlace): Saved {
+    const committed = (): Promise<void> => this.#committed(place.lastSeq);
+    return {
+      kind: 'saved',
+      ref: { shard: this.#handle, ...place, group },
+      // Made when asked for: a day offline holds tens of thousands of saves nobody waits for.
+      get committed() {
+        return committed();
+      },
+    };
+  }
+
+  #committed(lastSeq: number): Promise<void> {
+    if (lastSeq <= this.#committedSeq) return Promise.resolve();
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
+    const promise = new Promise<void>((resolve, reject) => this.#waiters.push({ lastSeq, resolve, reject }));
+    promise.catch(() => undefined); // closing a workspace is not an error of whoever dropped this promise
+    return promise;
+  }
+}
