@@ -115,10 +115,10 @@ export function isPlainError(value: unknown): value is PlainError {
   if (typeof value !== 'object' || value === null) return false;
   const plain = value as Readonly<Record<string, unknown>>;
   return (
-    plain['foldlogError'] === 1 &&
-    typeof plain['kind'] === 'string' &&
-    Object.hasOwn(defaults, plain['kind']) &&
-    ['same', 'later', 'never'].includes(plain['retry'] as string) &&
+    plain.foldlogError === 1 &&
+    typeof plain.kind === 'string' &&
+    Object.hasOwn(defaults, plain.kind) &&
+    ['same', 'later', 'never'].includes(plain.retry as string) &&
     ['reason', 'where', 'found', 'expected', 'todo'].every((field) => typeof plain[field] === 'string')
   );
 }

@@ -36,12 +36,15 @@ export class StateHasher {
   }
 
   #value(value: SqlValue, isReal: boolean): void {
-    if (value === null) return this.#head(0x4e, 0);
-    if (typeof value === 'string') return this.#text(value);
-    if (value instanceof Uint8Array) {
+    if (value === null) this.#head(0x4e, 0);
+    else if (typeof value === 'string') this.#text(value);
+    else if (value instanceof Uint8Array) {
       this.#head(0x42, value.length);
-      return this.#bytes(value);
-    }
+      this.#bytes(value);
+    } else this.#number(value, isReal);
+  }
+
+  #number(value: number | bigint, isReal: boolean): void {
     this.#room(9);
     if (isReal) {
       this.#buffer[this.#at] = 0x46;

@@ -5,8 +5,8 @@
 
 import { type Bytes, isSameBytes } from '../kernel/bytes.ts';
 import { headOf } from '../kernel/commit-group.ts';
-import type { ShardEntry } from '../kernel/control/fold.ts';
-import { keyIdOf, objectHash } from '../kernel/digest.ts';
+import { relayKeyOf, type ShardEntry } from '../kernel/control/fold.ts';
+import { objectHash } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import type { Deflate } from '../kernel/ports.ts';
 import { decodePush, type Push } from '../kernel/push.ts';
@@ -221,7 +221,7 @@ class Commit {
     if (!isSameBytes(object.prevObject, prevObject)) {
       throw rolledBack(where, `an object after ${short(object.prevObject)}`, `one after ${short(prevObject)}, which stands before it`);
     }
-    const relay = this.#view.relayKeys.findLast((key) => isSameBytes(keyIdOf(key), object.relayKey)) ?? this.#entitlement.relay.key;
+    const relay = relayKeyOf(this.#view.state, object.relayKey) ?? this.#entitlement.relay.key;
     const expected = { shard: this.#place.shard, slot: newest, prevObject, relay, timeMin: timeMs(0) };
     await verifySlotObject(this.#ports.verifier, expected, object, where);
   }

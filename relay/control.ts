@@ -32,8 +32,6 @@ export interface ControlView {
   readonly state: ControlState;
   /** Object hash of each slot from 1. */
   readonly heads: readonly Hash[];
-  /** Every relay key the log declared, oldest first; the last is in force. */
-  readonly relayKeys: readonly PublicKey[];
 }
 
 interface CacheEntry {
@@ -203,11 +201,9 @@ export class ControlLogs {
     const slots = objects.map((bytes, i) => decodeControlSlot(bytes, `control slot ${first + i}`));
     const state = await foldControl(this.#ports.verifier, workspace, from?.state, slots);
     if (state === undefined) return undefined;
-    const acts = slots.flatMap(({ entry }) => entry.acts);
     return {
       state,
       heads: [...(from?.heads ?? []), ...slots.map(({ objectHash }) => objectHash)],
-      relayKeys: [...(from?.relayKeys ?? []), ...acts.flatMap((act) => (act.act === 'relay' ? [act.key] : []))],
     };
   }
 

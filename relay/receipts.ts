@@ -36,7 +36,7 @@ export async function judgeReceipt(
   }
   if (!isSameBytes(receipt.shard, place.shard)) throw bad('wrongShard', `a receipt of shard ${short(receipt.shard)}`, short(place.shard));
 
-  const keys = view.relayKeys.filter((key) => isSameBytes(keyIdOf(key), receipt.relayKey));
+  const keys = view.state.relayKeys.filter((key) => isSameBytes(keyIdOf(key), receipt.relayKey));
   const key = keys.at(-1);
   if (key === undefined) {
     throw FoldlogError.corrupt({
@@ -49,7 +49,7 @@ export async function judgeReceipt(
   await verifyReceipt(verifier, key, receipt, 'receipt in push');
   if (!isSameBytes(receipt.incarnation, place.incarnation)) return { kind: 'nothing' };
 
-  const isRecentKey = view.relayKeys.slice(-2).some((recent) => isSameBytes(recent, key));
+  const isRecentKey = view.state.relayKeys.slice(-2).some((recent) => isSameBytes(recent, key));
   const isSameWriter = isSameBytes(receipt.writer, writer.key) && receipt.epoch === writer.shard.epoch;
   return { kind: isRecentKey && isSameWriter && isYoung(receipt, now) ? 'capability' : 'evidence', receipt };
 }

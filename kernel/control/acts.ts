@@ -4,7 +4,7 @@
 import { base64urlToBytes, bytesToBase64url } from '../bytes.ts';
 import { FoldlogError } from '../errors.ts';
 import { controlActsMax, nameLengthMax } from '../limits.ts';
-import type { JsonValue } from '../op-body.ts';
+import { type JsonValue, jsonFault } from '../op-body.ts';
 import {
   type Incarnation,
   incarnation,
@@ -48,11 +48,28 @@ export type Act =
     }
   | { readonly act: 'shard'; readonly nonce: Uint8Array; readonly kind: string; readonly name: string; readonly writer: KeyId };
 
-const namePattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} ._-]*$/u;
+/** Separators of paths, patterns and quoted text. */
+const separators = '"*/:<>?\\`|';
 
-/** Names of workspaces, devices and shards: letters (with their marks) and digits of any script, space, dot, dash, underscore. */
+/** Control characters, and those that turn the direction of text around or do not show. */
+function isHidden(code: number): boolean {
+  const isControl = code <= 0x1f || (code >= 0x7f && code <= 0x9f);
+  const isTurning = (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+  return isControl || isTurning || code === 0xfeff;
+}
+
+/** ASCII punctuation and the space cannot come first, so that a name never looks like a flag, a path or nothing. */
+const notFirst = /^[ !$()+,.;_~-]/;
+
+/**
+ * Names of workspaces, devices and shards. The rule lists characters and never asks Unicode for categories: those change with the version of
+ * the engine, and a name that one reader takes and another does not would split the log.
+ */
 export function isName(name: string): boolean {
-  return name.length >= 1 && name.length <= nameLengthMax && namePattern.test(name) && !name.includes('..');
+  if (name.length < 1 || name.length > nameLengthMax) return false;
+  if (notFirst.test(name) || name.endsWith(' ') || name.includes('..') || jsonFault(name, 0) !== undefined) return false;
+  for (let i = 0; i < name.length; i++) if (isHidden(name.charCodeAt(i)) || separators.includes(name[i] as string)) return false;
+  return true;
 }
 
 /** The one order in which an act is written, whatever order its object was built in. */
@@ -153,7 +170,7 @@ class Fields {
 
   name(field: string): string {
     const value = this.text(field);
-    if (!isName(value)) throw this.#bad(`a bad ${field}`, `1 to ${nameLengthMax} letters, digits, spaces, . _ -`);
+    if (!isName(value)) throw this.#bad(`a bad ${field}`, `1 to ${nameLengthMax} characters, none of them for paths, quotes or control`);
     return value;
   }
 

@@ -64,6 +64,8 @@ export interface ControlState {
   readonly time: TimeMs;
   /** Undefined until the owner declared one. */
   readonly relay: RelayEntry | undefined;
+  /** Every relay key the log declared, oldest first, each once; the last declared is in force. Older slots stay signed by older keys. */
+  readonly relayKeys: readonly PublicKey[];
   readonly devices: ReadonlyMap<string, Device>;
   readonly invites: ReadonlyMap<string, Invite>;
   readonly shards: ReadonlyMap<string, ShardEntry>;
@@ -85,6 +87,10 @@ export type EntryVerdict =
   | { readonly kind: 'applies'; readonly next: JudgedState }
   | { readonly kind: 'staleHead'; readonly head: Hash }
   | { readonly kind: 'refused'; readonly reason: string; readonly found: string; readonly expected: string };
+
+/** The declared relay key with this id. */
+export const relayKeyOf = (state: ControlState, id: KeyId): PublicKey | undefined =>
+  state.relayKeys.find((key) => isSameBytes(keyIdOf(key), id));
 
 export const deviceOf = (state: ControlState, id: KeyId): Device | undefined => state.devices.get(bytesToHex(id));
 export const shardOf = (state: ControlState, id: ShardId): ShardEntry | undefined => state.shards.get(bytesToHex(id));
@@ -190,6 +196,7 @@ async function judgeGenesis(verifier: Verifier, entry: ControlEntry, place: Entr
       slot: place.slot,
       time: place.time,
       relay: undefined,
+      relayKeys: [],
       devices: new Map([[bytesToHex(id), owner]]),
       invites: new Map(),
       shards: new Map(),
@@ -208,6 +215,7 @@ function authorOf(state: ControlState, entry: ControlEntry): Device | undefined 
 
 interface Draft extends JudgedState {
   relay: RelayEntry | undefined;
+  relayKeys: readonly PublicKey[];
   readonly devices: Map<string, Device>;
   readonly invites: Map<string, Invite>;
   readonly shards: Map<string, ShardEntry>;
@@ -219,6 +227,7 @@ const draftOf = (state: ControlState, place: EntryPlace): Draft => ({
   slot: place.slot,
   time: place.time,
   relay: state.relay,
+  relayKeys: state.relayKeys,
   devices: new Map(state.devices),
   invites: new Map(state.invites),
   shards: new Map(state.shards),
@@ -236,8 +245,10 @@ async function applyAct(verifier: Verifier, draft: Draft, author: Device, act: A
       return refused('secondGenesis', 'another genesis', 'one, in slot 1');
     case 'relay': {
       const refusal = needs('owner');
-      if (refusal === undefined) draft.relay = { key: act.key, incarnation: act.incarnation };
-      return refusal;
+      if (refusal !== undefined) return refusal;
+      draft.relay = { key: act.key, incarnation: act.incarnation };
+      draft.relayKeys = [...draft.relayKeys.filter((key) => !isSameBytes(key, act.key)), act.key];
+      return undefined;
     }
     case 'invite':
       return needs('admin') ?? applyInvite(draft, author, act);

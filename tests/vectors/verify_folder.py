@@ -17,7 +17,6 @@ import os
 import re
 import struct
 import sys
-import unicodedata
 import zlib
 
 ZEROS = bytes(32)
@@ -312,10 +311,13 @@ def from_base64url(text, length, bad):
 def name_of(text, bad):
     if isinstance(text, Number) or not isinstance(text, str) or not 1 <= utf16_length(text) <= 64 or ".." in text:
         raise bad("a bad name")
-    for i, char in enumerate(text):
-        category = unicodedata.category(char)[0]
-        if not (category in "LN" or (i > 0 and (category == "M" or char in " ._-"))):
+    for char in text:
+        code = ord(char)
+        is_control = code <= 0x1F or 0x7F <= code <= 0x9F or 0x2028 <= code <= 0x202E or 0x2066 <= code <= 0x2069 or code == 0xFEFF
+        if is_control or 0xD800 <= code <= 0xDFFF or char in "\"*/:<>?\\`|":
             raise bad("a bad name")
+    if text[0] in " !$()+,-.;_~" or text[-1] == " ":
+        raise bad("a bad name")
     return text
 
 

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from 'vitest';
 import { groupId } from '../../kernel/units.ts';
-import type { StopMode } from '../sim/sim-disk.ts';
 import { line, till } from '../sim/shop.ts';
 import { SimDevice } from '../sim/sim-device.ts';
+import type { StopMode } from '../sim/sim-disk.ts';
 import { SimWorld } from '../sim/sim-world.ts';
 
 /** What an app does at its first start, and again at every later one. */

@@ -99,7 +99,10 @@ describe('push', () => {
     const shop = new SimShop(23);
     const real = shop.relay.fetch.bind(shop.relay);
     let garbage: (() => Response) | undefined;
-    shop.relay.fetch = async (request) => (garbage === undefined ? real(request) : (await real(request).catch(() => undefined), garbage()));
+    shop.relay.fetch = async (request) => {
+      const answer = await real(request);
+      return garbage === undefined ? answer : garbage();
+    };
     const shard = await shop.found();
     await shop.sell(shard, 1);
     await shop.committed(shard);

@@ -65,7 +65,9 @@ export class EngineLink {
     try {
       await this.call((remote) => remote.close());
     } finally {
-      this.#end(new FoldlogError('unavailable', { where: 'workspace', reason: 'closed', found: 'a closed store', expected: 'an open one' }));
+      this.#end(
+        new FoldlogError('unavailable', { where: 'workspace', reason: 'closed', found: 'a closed store', expected: 'an open one' }),
+      );
     }
   }
 

@@ -1,6 +1,6 @@
 // A workspace as the page holds it: opens the worker, routes its news, hands out shards.
 
-import { FoldlogError, plainToError } from '../../kernel/errors.ts';
+import { assertNever, FoldlogError, plainToError } from '../../kernel/errors.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { EngineStatus } from '../engine/engine.ts';
@@ -150,17 +150,25 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   take(news: News): void {
     switch (news.kind) {
       case 'committed':
-        return this.#shards.get(news.shard)?.noteCommitted(news.seq);
+        this.#shards.get(news.shard)?.noteCommitted(news.seq);
+        break;
       case 'live':
-        return this.#live.get(news.id)?.take(news.patch);
+        this.#live.get(news.id)?.take(news.patch);
+        break;
       case 'liveFailed':
-        return this.#live.get(news.id)?.fail(plainToError(news.error));
-      case 'status': {
-        const status = statusFromWire(news.status);
-        this.#status = status;
-        for (const listener of this.#statusListeners) listener(status);
-      }
+        this.#live.get(news.id)?.fail(plainToError(news.error));
+        break;
+      case 'status':
+        this.#takeStatus(statusFromWire(news.status));
+        break;
+      default:
+        assertNever(news);
     }
+  }
+
+  #takeStatus(status: EngineStatus): void {
+    this.#status = status;
+    for (const listener of this.#statusListeners) listener(status);
   }
 
   #addLive(rows: LiveRows<unknown>) {
@@ -192,6 +200,11 @@ function requireOptions(options: WorkspaceOptions<readonly ShardDefinition[]>): 
   }
   const kinds = options.shards.map(({ kind }) => kind);
   if (kinds.length === 0 || new Set(kinds).size !== kinds.length) {
-    throw FoldlogError.misuse({ where, reason: 'badShards', found: kinds.join(', ') || 'no kinds', expected: 'one definition of each kind' });
+    throw FoldlogError.misuse({
+      where,
+      reason: 'badShards',
+      found: kinds.join(', ') || 'no kinds',
+      expected: 'one definition of each kind',
+    });
   }
 }

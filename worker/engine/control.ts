@@ -28,25 +28,31 @@ export type LinkState =
   | { readonly kind: 'offline'; readonly found: string }
   | { readonly kind: 'refused'; readonly error: FoldlogError };
 
-/** Control entries of one relay answer at most; then the next round asks again. */
-const answerSlotsMax = 64;
+export interface ControlEvents {
+  /** The state or the waiting acts changed. */
+  readonly onChange: () => void;
+  /** The relay answers, or no longer does. */
+  readonly onLink: () => void;
+}
 
 export class ControlReplica {
   readonly #ports: ControlPorts;
   readonly #file: WorkspaceFile;
   readonly #onChange: () => void;
+  readonly #onLink: () => void;
   #state: ControlState | undefined;
   #link: LinkState = { kind: 'none' };
 
-  private constructor(ports: ControlPorts, file: WorkspaceFile, onChange: () => void) {
+  private constructor(ports: ControlPorts, file: WorkspaceFile, events: ControlEvents) {
     this.#ports = ports;
     this.#file = file;
-    this.#onChange = onChange;
+    this.#onChange = events.onChange;
+    this.#onLink = events.onLink;
   }
 
   /** Folds the stored slots again; they were verified before they were stored, and are once more. */
-  static async open(ports: ControlPorts, file: WorkspaceFile, onChange: () => void): Promise<ControlReplica> {
-    const replica = new ControlReplica(ports, file, onChange);
+  static async open(ports: ControlPorts, file: WorkspaceFile, events: ControlEvents): Promise<ControlReplica> {
+    const replica = new ControlReplica(ports, file, events);
     const { workspace } = file;
     const stored = file.controlSlots();
     if (workspace !== undefined && stored.length > 0) {
@@ -129,7 +135,7 @@ export class ControlReplica {
     if (answer.kind !== 'ok') return 'failed';
     if (answer.value.length === 0) return 'idle';
     await this.#take(workspace, answer.value);
-    return answer.value.length >= answerSlotsMax ? 'more' : 'idle';
+    return 'more'; // an answer holds what fits: only an empty one says that there is nothing newer
   }
 
   /** Verifies, folds and stores slots, and forgets pending acts that are now in the log. The state moves after they are durable. */
@@ -198,9 +204,11 @@ export class ControlReplica {
   }
 
   #note<T>(answer: Answer<T>): Answer<T> {
+    const before = this.#link.kind;
     if (answer.kind === 'ok') this.#link = { kind: 'online' };
     else if (answer.kind === 'unreachable') this.#link = { kind: 'offline', found: answer.found };
     else this.#link = { kind: 'refused', error: answer.error };
+    if (this.#link.kind !== before) this.#onLink();
     return answer;
   }
 }

@@ -11,8 +11,8 @@ import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, Verif
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
-import { adoptStrays } from './adopt.ts';
 import { queryAcross, type Readable } from './across.ts';
+import { adoptStrays } from './adopt.ts';
 import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
 import { Follower, type ReplicaStatus, shardFileName } from './follow.ts';
@@ -124,9 +124,12 @@ export class Engine {
     const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
     const membership = { relay, clock: ports.clock, random: ports.random, signer };
     let engine: Engine | undefined;
-    const control = await ControlReplica.open({ relay, verifier: ports.verifier, random: ports.random, signer }, file, () =>
-      engine?.wake(false),
-    );
+    const control = await ControlReplica.open({ relay, verifier: ports.verifier, random: ports.random, signer }, file, {
+      onChange: () => engine?.wake(false),
+      onLink: () => {
+        if (engine !== undefined) engine.#tell({ kind: 'status' });
+      },
+    });
     engine = new Engine(ports, settings, { file, signer, control, membership }, traffic);
     await engine.#follower?.openHeld();
     engine.wake(false);
@@ -204,6 +207,8 @@ export class Engine {
   /** Reads across own and followed shards that match a pattern, on one look at each. */
   async readAcross(pattern: string, queries: readonly Sql[]): Promise<readonly (readonly Row[])[]> {
     const rule = followRule(pattern);
+    // A shard of this device that nobody opened yet is read as well: an answer never has fewer rows than the pattern names.
+    for (const held of this.#file.shards()) if (held.hold === 'own' && rule.matches(held)) await this.openShard(held.kind, held.name);
     const own = [...this.#own.values()].map(({ store }) => store).filter(({ identity }) => rule.matches(identity));
     const replicas = (this.#follower?.replicas ?? []).filter(({ identity }) => rule.matches(identity));
     const shards: readonly (Readable & { readonly mutex: OwnShard['store']['mutex'] })[] = [...own, ...replicas];

@@ -144,7 +144,7 @@ export class Follower {
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: 'replica' }));
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
-        isMore = (await this.#pull(followed, writer.key, state.relay.key)) || isMore;
+        isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
@@ -206,7 +206,7 @@ export class Follower {
   }
 
   /** One answer's worth. True when there may be more. */
-  async #pull(followed: Followed, writer: PublicKey, relay: PublicKey): Promise<boolean> {
+  async #pull(followed: Followed, writer: PublicKey, relays: readonly PublicKey[]): Promise<boolean> {
     const { workspace } = this.#control;
     if (workspace === undefined) return false;
     const { replica } = followed;
@@ -216,7 +216,7 @@ export class Follower {
     const answer = await this.#ports.relay.log(workspace, replica.identity.id, replica.cursor.slot, pullBytes, this.#ports.signer);
     const objects = answerOrThrow(answer, where);
     let folded = 0;
-    for (const object of objects) folded += await replica.take(object, { writer, relay });
+    for (const object of objects) folded += await replica.take(object, { writer, relays });
     followed.error = undefined;
     const { bootstrap } = followed;
     if (!bootstrap.isLevel) {

@@ -156,7 +156,7 @@ function requireName(name: string, where: string): void {
     where,
     reason: 'badName',
     found: JSON.stringify(name.slice(0, nameLengthMax)),
-    expected: `1 to ${nameLengthMax} letters, digits, spaces, . _ -`,
+    expected: `1 to ${nameLengthMax} characters, none of them for paths, quotes or control`,
   });
 }
 

@@ -40,6 +40,8 @@ export class Pusher {
   /** Set while a checkpoint is being made: a run must end exactly there (publish.ts). */
   #cutAt: Seq | undefined;
   #cutReceipt: Receipt | undefined;
+  /** Largest run this relay takes, once it said so. */
+  #runBytesMax: number | undefined;
 
   constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, onCommitted: (head: Head) => void, onState: () => void) {
     this.#ports = ports;
@@ -80,11 +82,18 @@ export class Pusher {
     if (workspace === undefined || state?.relay === undefined || entry === undefined) {
       return this.#become({ kind: 'waiting', found: 'the shard is not in the control log yet' }, 'idle');
     }
+    if (this.#runBytesMax === undefined) {
+      const info = await this.#ports.relay.info();
+      if (info.kind !== 'ok')
+        return this.#become({ kind: 'waiting', found: info.kind === 'refused' ? info.error.message : info.found }, 'failed');
+      this.#runBytesMax = info.value.runBytesMax;
+    }
+    const bytesMax = Math.min(pushBytes, this.#runBytesMax);
     const { committed } = this;
     const run = await this.#store.mutex.own('other', () => {
       // Asked inside the turn: the cut is set in one, and saves may land between.
       const upTo = this.#cutAt !== undefined && this.#cutAt > committed.seq ? this.#cutAt : undefined;
-      return this.#store.log.pendingRun(committed, { bytesMax: pushBytes, upTo });
+      return this.#store.log.pendingRun(committed, { bytesMax, upTo });
     });
     if (run === undefined) return this.#become({ kind: 'idle' }, 'idle');
     this.#become({ kind: 'pushing' }, 'idle');

@@ -3,6 +3,7 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { type CommitGroup, lastSeqOf } from '../../kernel/commit-group.ts';
+import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { sliceMsMax } from '../../kernel/limits.ts';
 import { decodeOps } from '../../kernel/op-body.ts';
@@ -94,12 +95,22 @@ export class Replica {
    * @returns groups folded
    * @throws {FoldlogError} `corrupt` when the object does not verify; nothing of it is folded then
    */
-  async take(bytes: Uint8Array, by: { readonly writer: PublicKey; readonly relay: PublicKey }): Promise<number> {
+  async take(bytes: Uint8Array, by: { readonly writer: PublicKey; readonly relays: readonly PublicKey[] }): Promise<number> {
     const at = this.#cursor;
     const where = `slot ${at.slot + 1} of ${this.identity.kind}/${this.identity.name}`;
     const object = decodeSlotObject(bytes, where);
     const binding = { shard: this.identity.id, slot: slot(at.slot + 1), prevObject: at.objectHash };
-    await verifySlotObject(this.#ports.verifier, { ...binding, relay: by.relay, timeMin: at.slotTime }, object, where);
+    // A slot from before a key rotation stays signed by the key of its time.
+    const relay = by.relays.find((key) => isSameBytes(keyIdOf(key), object.relayKey));
+    if (relay === undefined) {
+      throw FoldlogError.corrupt({
+        where,
+        reason: 'wrongRelaySignature',
+        found: `relay key ${short(object.relayKey)}`,
+        expected: 'a relay key that the control log declared',
+      });
+    }
+    await verifySlotObject(this.#ports.verifier, { ...binding, relay, timeMin: at.slotTime }, object, where);
     if (object.kind === 'fence') {
       throw new FoldlogError('upgradeNeeded', {
         where,
