@@ -60,9 +60,7 @@ test('WebCrypto signs with an Ed25519 key that cannot be exported', async () => 
 test('an exclusive Web Lock has one holder', async () => {
   const second = await withPage((page) =>
     page.evaluate(() =>
-      navigator.locks.request('probe', () =>
-        navigator.locks.request('probe', { ifAvailable: true }, (lock) => lock === null),
-      ),
+      navigator.locks.request('probe', () => navigator.locks.request('probe', { ifAvailable: true }, (lock) => lock === null)),
     ),
   );
   expect(second).toBe(true);

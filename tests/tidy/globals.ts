@@ -31,8 +31,7 @@ export function findBannedGlobals(program: Node): string[] {
 function bannedUse(node: Node, bound: ReadonlySet<string>): readonly [string, string] | undefined {
   if (node.type === 'MemberExpression') {
     const member = nameOf(node.property);
-    const owner =
-      nameOf(node.object) ?? (isHostMember(node.object) ? nameOf(node.object.property) : undefined);
+    const owner = nameOf(node.object) ?? (isHostMember(node.object) ? nameOf(node.object.property) : undefined);
     const port = MEMBERS[`${owner}.${member}`];
     if (port && owner && !bound.has(owner)) return [`${owner}.${member}`, port];
     const name = member && isHost(node.object) ? NAMES[member] : undefined;
@@ -50,13 +49,10 @@ function bannedUse(node: Node, bound: ReadonlySet<string>): readonly [string, st
 
 /** Children that are read: not the names of members, properties and imports, and not types. */
 function referencesOf(node: Node): Node[] {
-  if (/^TS(?:TypeQuery|TypeReference|TypeAnnotation|InterfaceDeclaration|TypeAlias)/.test(node.type))
-    return [];
+  if (/^TS(?:TypeQuery|TypeReference|TypeAnnotation|InterfaceDeclaration|TypeAlias)/.test(node.type)) return [];
   if (/^(?:Import|Export)(?:Specifier|DefaultSpecifier|NamespaceSpecifier)$/.test(node.type)) return [];
   const isNamed = node.computed !== true;
-  return childrenOf(node).filter(
-    (child) => !(isNamed && (child === node.property || (child === node.key && node.shorthand !== true))),
-  );
+  return childrenOf(node).filter((child) => !(isNamed && (child === node.property || (child === node.key && node.shorthand !== true))));
 }
 
 function boundNames(program: Node): Set<string> {

@@ -69,19 +69,13 @@ const OPENS_WITH_COMMENT = /^(?:kernel|shards|worker|relay)\//;
 const IS_CODE = /\.(?:ts|mts|mjs|js)$/;
 
 const EVERYWHERE: readonly (readonly [RegExp, string])[] = [
-  [
-    /(?<![\w.\]})*-])\/(?:wo[r]k|fa[r]m|t[m]p)\//,
-    'a path of one machine: take it from a setting, or os.tmpdir()',
-  ],
+  [/(?<![\w.\]})*-])\/(?:wo[r]k|fa[r]m|t[m]p)\//, 'a path of one machine: take it from a setting, or os.tmpdir()'],
   [/\b(?:TO[D]O|FI[X]ME)\b/, 'a loose end: finish it, or write it into docs/risks.md'],
 ];
 const IN_CODE: readonly (readonly [RegExp, string])[] = [
   [/\.onl[y]\(/, 'one test runs and the others are silent: take the mark away'],
   [/\.ski[p]\(/, 'a test that does not run proves nothing: mend it or delete it'],
-  [
-    /@ts-(?:ignor[e]|nochec[k])/,
-    'a silenced type check: mend the type, or use @ts-expect-error in tests/types',
-  ],
+  [/@ts-(?:ignor[e]|nochec[k])/, 'a silenced type check: mend the type, or use @ts-expect-error in tests/types'],
 ];
 
 /** Every breach, one line each: `path: what was found: what to do`. */

@@ -13,9 +13,7 @@ export interface ImportRef {
   readonly typesOnly: boolean;
 }
 
-export type Parsed =
-  | { readonly kind: 'parsed'; readonly program: Node }
-  | { readonly kind: 'unreadable'; readonly message: string };
+export type Parsed = { readonly kind: 'parsed'; readonly program: Node } | { readonly kind: 'unreadable'; readonly message: string };
 
 export function parseModule(path: string, text: string): Parsed {
   const { program, errors } = parseSync(path, text);
@@ -67,9 +65,7 @@ function isTypesOnly(node: Node): boolean {
 }
 
 function literalOf(value: unknown): string | undefined {
-  return isNode(value) && value.type === 'Literal' && typeof value.value === 'string'
-    ? value.value
-    : undefined;
+  return isNode(value) && value.type === 'Literal' && typeof value.value === 'string' ? value.value : undefined;
 }
 
 export function nameOf(value: unknown): string | undefined {

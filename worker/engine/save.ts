@@ -9,7 +9,7 @@ import { gatherMsMax, transactionBytesMax, transactionCallsMax, transactionOpsMa
 import { encodeOps } from '../../kernel/op-body.ts';
 import type { BulkDigest, Clock, Random, Scheduler, Signer } from '../../kernel/ports.ts';
 import { makeSeal, type Seal } from '../../kernel/seal.ts';
-import { type Epoch, type GroupId, type Hash, type Head, hash, type Seq, seq, type TimeMs } from '../../kernel/units.ts';
+import { type Epoch, type GroupId, type Hash, type Head, hash } from '../../kernel/units.ts';
 import type { CommandRead, OpInput } from '../../shards/define.ts';
 import type { GroupPlace } from './chain-log.ts';
 import { sqliteFailure } from './database.ts';
@@ -52,11 +52,14 @@ interface Encoded {
   readonly bodyHash: Hash | Promise<Hash>;
 }
 
-interface Landed {
-  readonly call: Waiting;
+interface Linked {
   readonly group: CommitGroup;
   /** Begun for the last call of a transaction. */
   readonly sealing: Promise<Seal> | undefined;
+}
+
+interface Landed extends Linked {
+  readonly call: Waiting;
 }
 
 /** Bodies above this are hashed natively, beside the rest of the work. */
@@ -176,16 +179,21 @@ export class SaveQueue {
     const store = this.#store;
     const taken = this.#take();
     if (this.#isLost && !this.#recover(taken)) return;
-    const calls = this.#withoutAnswered(taken);
-    if (calls.length === 0) return;
+    const believed = this.#believed();
     const landed: Landed[] = [];
+    let calls: readonly Waiting[] = taken;
     let step: 'before commit' | 'commit' = 'before commit';
     try {
+      // A call that is alone is signed first of all: the signature runs beside everything up to f.
+      const [alone] = taken.length === 1 ? taken : [];
+      const ahead = alone?.ready === undefined ? undefined : await this.#link(alone, alone.ready, store.head, believed, true);
+      calls = this.#withoutAnswered(taken);
+      if (calls.length === 0) return;
       store.db.run('BEGIN IMMEDIATE'); // b
-      const believed = this.#believed();
       let head = store.head;
       for (const [i, call] of calls.entries()) {
-        const done = await this.#foldCall(call, head, believed, { isShared: calls.length > 1, isLast: i === calls.length - 1 }); // c
+        const at = { isShared: calls.length > 1, isLast: i === calls.length - 1 };
+        const done = await this.#foldCall(call, ahead, head, believed, at); // c
         if (done === undefined) continue;
         landed.push(done);
         head = headOf(done.group);
@@ -235,26 +243,20 @@ export class SaveQueue {
     });
   }
 
-  /**
-   * c: one call inside its own savepoint; undefined when it was rejected alone. Linked before it is folded, so that the signature of the last
-   * call (d) runs beside its fold. A signature over a call that is then refused is dropped here: it is never stored, and nothing leaves before COMMIT.
-   */
+  /** c: one call inside its own savepoint; undefined when it was rejected alone. */
   async #foldCall(
     call: Waiting,
+    ahead: Linked | undefined,
     after: Head,
     believed: Believed,
     at: { readonly isShared: boolean; readonly isLast: boolean },
   ): Promise<Landed | undefined> {
-    const { db, folder, identity } = this.#store;
-    const time: TimeMs = this.#ports.clock.now();
-    const firstSeq: Seq = seq(after.seq + 1);
+    const { db, folder } = this.#store;
     if (at.isShared) db.run('SAVEPOINT call');
     try {
-      const { ops, body, salt, bodyHash } = call.ready ?? this.#encode(this.#decide(call.source));
-      const parts = { shard: identity.id, epoch: believed.epoch, after, opCount: ops.length, time, id: call.id, salt, body };
-      const group = linkGroup({ ...parts, bodyHash: await bodyHash });
-      const sealing = at.isLast ? this.#seal(group, believed) : undefined;
-      folder.fold(ops, firstSeq, time);
+      const encoded = call.ready ?? this.#encode(this.#decide(call.source));
+      const { group, sealing } = ahead ?? (await this.#link(call, encoded, after, believed, at.isLast));
+      folder.fold(encoded.ops, group.header.firstSeq, group.header.time);
       if (at.isShared) db.run('RELEASE call');
       return { call, group, sealing };
     } catch (error) {
@@ -263,6 +265,19 @@ export class SaveQueue {
       call.reject(error);
       return undefined;
     }
+  }
+
+  /**
+   * Links a call to the chain before it is folded, so that the signature (d) of the last one runs beside its fold. A signature over a call that is
+   * then refused is dropped: it is never stored, and nothing leaves before COMMIT.
+   */
+  async #link(call: Waiting, encoded: Encoded, after: Head, believed: Believed, isLast: boolean): Promise<Linked> {
+    const { ops, body, salt, bodyHash } = encoded;
+    const group = linkGroup({
+      ...{ shard: this.#store.identity.id, epoch: believed.epoch, after, opCount: ops.length, time: this.#ports.clock.now() },
+      ...{ id: call.id, salt, body, bodyHash: bodyHash instanceof Promise ? await bodyHash : bodyHash },
+    });
+    return { group, sealing: isLast ? this.#seal(group, believed) : undefined };
   }
 
   /** d */

@@ -1,0 +1,2 @@
+// A worker file that throws while it loads.
+throw new Error('no luck today');

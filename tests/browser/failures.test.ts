@@ -1,0 +1,204 @@
+// What goes wrong reaches the page whole and in time: errors of the app's own making, a worker that does not start, a store somebody else has,
+// a browser that keeps nothing.
+import type { Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Device, type Site, serveLab } from './harness.ts';
+
+let site: Site;
+let device: Device;
+let page: Page;
+
+beforeAll(async () => {
+  site = await serveLab();
+  device = await Device.make();
+  page = await device.page(site.origin);
+});
+
+afterAll(async () => {
+  await device?.remove();
+  await site?.close();
+});
+
+describe('a save that is refused', () => {
+  test('rejects with kind, reason and words intact, and nothing is kept', async () => {
+    const seen = await page.evaluate(async () => {
+      const { ws, shop } = await lab.shop('refused');
+      // What TypeScript would not let through: calls of a page written in JavaScript.
+      const loose = shop as unknown as { save(name: unknown, payload: unknown): Promise<unknown>; saveAll(ops: unknown): Promise<unknown> };
+      const line = { sale: 'S1', sku: 'A', qty: 1, cents: 1 };
+      const failures = {
+        unknownClass: await lab.failureOf(loose.save('nobody.declared', {})),
+        badPayload: await lab.failureOf(loose.save('sale.line', { ...line, qty: 'two' })),
+        emptySku: await lab.failureOf(shop.save('sale.line', { ...line, sku: '' })),
+        missing: await lab.failureOf(loose.save('sale.line', { ...line, sku: undefined })),
+        lossy: await lab.failureOf(shop.save('sale.line', { ...line, qty: Number.NaN })),
+        negativeZero: await lab.failureOf(shop.save('sale.line', { ...line, qty: -0 })),
+        surrogate: await lab.failureOf(shop.save('sale.line', { ...line, sku: 'lone \ud800' })),
+        notAnOp: await lab.failureOf(loose.saveAll([7])),
+        noOps: await lab.failureOf(shop.saveAll([])),
+        notCloneable: await lab.failureOf(loose.save('sale.line', { ...line, sku: () => 'A' })),
+        badGroup: await lab.failureOf(shop.save('sale.line', line, { group: 'xyz' })),
+        throws: await lab.failureOf(shop.save('bad.throws', {})),
+        clock: await lab.failureOf(shop.save('bad.clock', {})),
+        random: await lab.failureOf(shop.save('bad.random', { sale: 'S1' })),
+        unknownKind: await lab.failureOf((ws as unknown as { open(kind: string, name: string): Promise<unknown> }).open('bakery', 'b')),
+        badQuery: await lab.failureOf(shop.read([lab.sql`SELECT nothing`])),
+        writingQuery: await lab.failureOf(shop.read([lab.sql`DELETE FROM saleLine`])),
+        noRelay: await lab.failureOf(ws.invite({ role: 'writer' })),
+      };
+      const good = await shop.save('sale.line', line);
+      await ws.close();
+      return { failures, closed: await lab.failureOf(shop.save('sale.line', line)), good: good.ref.lastSeq };
+    });
+    const reasons = Object.fromEntries(
+      Object.entries(seen.failures).map(([name, failure]) => [
+        name,
+        failure?.isFoldlog ? `${failure.kind} ${failure.reason}` : failure?.message,
+      ]),
+    );
+    expect(reasons).toEqual({
+      unknownClass: 'misuse unknownClass',
+      badPayload: 'misuse badPayload',
+      emptySku: 'misuse badPayload',
+      missing: 'misuse badPayload',
+      lossy: 'misuse badPayload',
+      negativeZero: 'misuse badPayload',
+      surrogate: 'misuse badPayload',
+      notAnOp: 'misuse badOp',
+      noOps: 'misuse groupTooLarge',
+      notCloneable: 'misuse notCloneable',
+      badGroup: 'corrupt badHex',
+      throws: 'misuse reducerFailed',
+      clock: 'misuse impureReducer',
+      random: 'misuse impureReducer',
+      unknownKind: 'misuse unknownKind',
+      badQuery: 'misuse badQuery',
+      writingQuery: 'misuse queryWrites',
+      noRelay: 'unavailable notSynced',
+    });
+    expect(seen.failures.badPayload).toMatchObject({ retry: 'never', where: 'op sale.line, qty' });
+    expect(seen.failures.throws).toMatchObject({ found: 'TypeError: a reducer that throws' });
+    expect(seen.failures.clock).toMatchObject({ found: 'Date.now()' });
+    expect(seen.failures.random).toMatchObject({ found: 'the function random' });
+    expect(seen.good).toBe(1);
+    expect(seen.closed).toMatchObject({ kind: 'unavailable', reason: 'closed' });
+  });
+});
+
+describe('a worker that does not start', () => {
+  const start = (worker: 'older' | 'broken' | 'missing') =>
+    page.evaluate((name) => lab.failureOf(lab.open({ store: 'start', worker: name })), worker);
+
+  test('of an older build: reloadNeeded, naming the definition', async () => {
+    expect(await start('older')).toMatchObject({ kind: 'reloadNeeded', reason: 'otherSchema', where: 'shard definition catalogue' });
+  });
+
+  test('that throws while it loads: named with its own words', async () => {
+    expect(await start('broken')).toMatchObject({
+      kind: 'unavailable',
+      reason: 'workerStart',
+      found: expect.stringContaining('no luck today'),
+    });
+  });
+
+  test('whose script is missing: typed', async () => {
+    expect(await start('missing')).toMatchObject({ kind: 'unavailable', reason: 'workerStart', found: 'a script that did not load' });
+  });
+
+  test('because sqlite3.wasm is missing: typed, naming it', async () => {
+    const other = await device.page(`${site.origin}no-wasm/`);
+    const failure = await other.evaluate(() => lab.failureOf(lab.open({ store: 'no-wasm' })));
+    expect(failure).toMatchObject({ kind: 'unavailable', reason: 'sqliteStart', where: 'sqlite3.wasm' });
+    await other.close();
+  });
+
+  test("because the page's policy forbids WASM: typed, naming the directive", async () => {
+    const other = await device.page(`${site.origin}no-eval/`);
+    const failure = await other.evaluate(() => lab.failureOf(lab.open({ store: 'no-eval' })));
+    expect(failure).toMatchObject({ kind: 'unavailable', reason: 'sqliteStart', todo: expect.stringContaining('wasm-unsafe-eval') });
+    await other.close();
+  });
+
+  test("because the page's policy forbids workers: typed", async () => {
+    const other = await device.page(`${site.origin}no-worker/`);
+    const failure = await other.evaluate(() => lab.failureOf(lab.open({ store: 'no-worker' })));
+    expect(failure).toMatchObject({ kind: 'unavailable', reason: 'workerStart' });
+    await other.close();
+  });
+});
+
+test('a worker that ends leaves no call waiting, and the store opens again with all that was saved', async () => {
+  const seen = await page.evaluate(async () => {
+    const { shop } = await lab.shop('ended');
+    await shop.save('sale.line', { sale: 'S1', sku: 'A', qty: 1, cents: 1 });
+    const waiting = lab.failureOf(shop.save('stock.fill', {}));
+    lab.endWorker();
+    const failures = [await waiting, await lab.failureOf(shop.save('sale.line', { sale: 'S2', sku: 'A', qty: 1, cents: 1 }))];
+    const ws = await lab.open({ store: 'ended' });
+    const again = await ws.open('till', 'till-1');
+    const [[count] = []] = await again.read([lab.sql<{ n: number }>`SELECT count(*) AS n FROM saleLine`]);
+    await ws.close();
+    return { failures, count };
+  });
+  expect(seen.failures[0]).toMatchObject({ kind: 'unknown', reason: 'workerEnded' });
+  expect(seen.failures[1]).toMatchObject({ kind: 'unknown', reason: 'workerEnded' });
+  expect(seen.count).toEqual({ n: 1 });
+});
+
+test('a second page on one store is told `locked` in time, and gets it when the first goes away', async () => {
+  await page.evaluate(async () => {
+    const { shop } = await lab.shop('locked');
+    await shop.save('sale.line', { sale: 'S1', sku: 'A', qty: 1, cents: 1 });
+  });
+  const other = await device.page(site.origin);
+  const began = Date.now();
+  const failure = await other.evaluate(() => lab.failureOf(lab.open({ store: 'locked' })));
+  const tookMs = Date.now() - began;
+  expect(failure).toMatchObject({ kind: 'locked', reason: 'storeLocked', retry: 'later' });
+  expect(tookMs).toBeGreaterThan(4_500);
+  expect(tookMs).toBeLessThan(8_000);
+  const waiting = other.evaluate(async () => {
+    const ws = await lab.open({ store: 'locked' });
+    const shop = await ws.open('till', 'till-1');
+    const [[count] = []] = await shop.read([lab.sql<{ n: number }>`SELECT count(*) AS n FROM saleLine`]);
+    await ws.close();
+    return count;
+  });
+  await page.goto('about:blank');
+  expect(await waiting).toEqual({ n: 1 });
+  await page.goto(site.origin);
+  await page.waitForFunction(() => 'lab' in globalThis);
+  await other.close();
+});
+
+describe('a browser without the origin private file system', () => {
+  test('is refused, with what failed', async () => {
+    const failure = await page.evaluate(() => lab.failureOf(lab.shop('no-opfs', { fault: 'opfs-refuses' })));
+    expect(failure).toMatchObject({ kind: 'unavailable', reason: 'noDurableStorage', found: expect.stringContaining('SecurityError') });
+  });
+
+  test('that never answers is refused as well', async () => {
+    const failure = await page.evaluate(() => lab.failureOf(lab.shop('opfs-hangs', { fault: 'opfs-hangs' })));
+    expect(failure).toMatchObject({ kind: 'unavailable', reason: 'noDurableStorage', found: 'OPFS: no answer' });
+  });
+
+  test('works in memory by consent, and says so', async () => {
+    const seen = await page.evaluate(async () => {
+      const { ws, shop } = await lab.shop('by-consent', { fault: 'opfs-refuses', allowMemory: true });
+      await shop.save('sale.line', { sale: 'S1', sku: 'A', qty: 1, cents: 1 });
+      const { backend, durability, verdict } = await ws.status();
+      await ws.close();
+      return { backend, durability, verdict };
+    });
+    expect(seen).toMatchObject({ backend: 'memory', durability: 'volatile', verdict: expect.stringContaining('SecurityError') });
+  });
+
+  test('is refused even with consent where something was saved before', async () => {
+    const failure = await page.evaluate(async () => {
+      const { ws } = await lab.shop('had-data');
+      await ws.close();
+      return lab.failureOf(lab.open({ store: 'had-data', fault: 'opfs-refuses', allowMemory: true }));
+    });
+    expect(failure).toMatchObject({ kind: 'unavailable', reason: 'noDurableStorage', todo: expect.stringContaining('untouched') });
+  });
+});
