@@ -1,5 +1,6 @@
 // A small shop in the simulated world: an owner's till, a relay over a memory store, and more devices that join by link.
 
+import type { Http } from '../../kernel/ports.ts';
 import { type GroupId, groupId } from '../../kernel/units.ts';
 import { memoryStore, type ObjectStore, type Relay } from '../../relay/index.ts';
 import type { ReplicaStatus } from '../../worker/engine/follow.ts';
@@ -26,8 +27,12 @@ export class SimShop {
     this.owner = this.device('owner');
   }
 
-  device(name: string, relay: Relay = this.relay): SimDevice {
-    return new SimDevice(this.world, name, [till], simHttp(this.world, relay, name, this.faults));
+  device(name: string): SimDevice {
+    return new SimDevice(this.world, name, [till], this.http(name));
+  }
+
+  http(name: string): Http {
+    return simHttp(this.world, this.relay, name, this.faults);
   }
 
   /** Founds the workspace and opens the owner's till. */

@@ -136,6 +136,7 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
   try {
     await pool.importImage(place.file, image);
   } catch (cause) {
+    if (pool.has(place.file)) pool.remove(place.file);
     throw FoldlogError.corrupt({ where, reason: 'badImage', found: 'bytes the pool refuses', expected: 'a database image', cause });
   }
   const db = pool.open(place.file);

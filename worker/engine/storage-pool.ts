@@ -122,11 +122,19 @@ export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool
     async importImage(file, image) {
       requireFree(files.has(file), file);
       anchor(file);
-      const target = anchors.get(file);
-      const pointer = sqlite3.wasm.allocFromTypedArray(image);
-      const flags = sqlite3.capi.SQLITE_DESERIALIZE_FREEONCLOSE | sqlite3.capi.SQLITE_DESERIALIZE_RESIZEABLE;
-      const code = sqlite3.capi.sqlite3_deserialize(target ?? 0, 'main', pointer, image.length, image.length, flags);
-      target?.checkRc(code);
+      const target = anchors.get(file) as InstanceType<Sqlite3Static['oo1']['DB']>;
+      // Deserializing replaces a connection's database by a private one; copying page by page keeps the shared one.
+      const loaded = new sqlite3.oo1.DB(':memory:', 'c');
+      try {
+        const { capi, wasm } = sqlite3;
+        const flags = capi.SQLITE_DESERIALIZE_FREEONCLOSE;
+        loaded.checkRc(capi.sqlite3_deserialize(loaded, 'main', wasm.allocFromTypedArray(image), image.length, image.length, flags));
+        const backup = capi.sqlite3_backup_init(target, 'main', loaded, 'main');
+        capi.sqlite3_backup_step(backup, -1);
+        target.checkRc(capi.sqlite3_backup_finish(backup));
+      } finally {
+        loaded.close();
+      }
     },
     exportImage(file) {
       const target = anchors.get(file);
