@@ -23,11 +23,11 @@ const smallOrderY = new Set([
 ]);
 
 function littleEndian(bytes: Uint8Array): bigint {
-  return BigInt(`0x${bytesToHex(bytes.slice().reverse())}`);
+  return BigInt(`0x${bytesToHex(Uint8Array.from(bytes).reverse())}`);
 }
 
 function isPlainPoint(encoded: Uint8Array): boolean {
-  const y = encoded.slice();
+  const y = Uint8Array.from(encoded); // never `slice`, which shares memory when it is a Node Buffer
   y[31] = (y[31] as number) & 0x7f;
   return littleEndian(y) < prime && !smallOrderY.has(bytesToHex(y));
 }

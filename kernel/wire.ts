@@ -83,7 +83,8 @@ export class Reader {
 
   constructor(bytes: Uint8Array, where: string) {
     this.where = where;
-    this.#bytes = bytes;
+    // A plain view: `slice` of a Node Buffer would share memory instead of copying it.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 

@@ -1,5 +1,6 @@
 // `npm run replay -- --csv FILE`: feeds a retail CSV through two real browsers and the relay, and compares what comes out with the CSV.
 // Arguments and words only; the replay itself is bench/replay/replay.ts, run from its sources.
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import util from 'node:util';
@@ -105,6 +106,7 @@ function readOptions() {
     if (values.help) return void console.log(HELP);
     if (values.csv === undefined) throw new Error('--csv FILE is missing');
     const from = process.env.INIT_CWD ?? process.cwd();
+    if (!existsSync(resolve(from, values.csv))) throw new Error(`--csv: no file ${values.csv}`);
     const date = new Date().toISOString().slice(0, 19).replaceAll(':', '-');
     return {
       csv: resolve(from, values.csv),

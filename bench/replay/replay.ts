@@ -122,10 +122,10 @@ async function run(supervision: Supervision, journal: Journal, load: Load): Prom
     journal.take(news);
     supervision.sign(() => `${journal.opsSaved} of ${lineCount} lines saved, ${journal.opsCommitted} committed`);
   });
-  await a.page.evaluate(() => replayPage.found('retail', 'Device A'));
-  await stage('a lone sale of one line', () => {
+  await stage('a lone sale of one line', async () => {
+    await a.page.evaluate(() => replayPage.found('retail', 'Device A'));
     const single = invoices.findIndex(({ lines }) => lines.length === 1);
-    return a.page.evaluate(([name, at]) => replayPage.saveLone(name, at), [loneShard, Math.max(single, 0)] as const);
+    await a.page.evaluate(([name, at]) => replayPage.saveLone(name, at), [loneShard, Math.max(single, 0)] as const);
   });
 
   // The load.
@@ -135,12 +135,12 @@ async function run(supervision: Supervision, journal: Journal, load: Load): Prom
     Math.max(1, Math.floor(invoices.length * secondDeviceAt)),
   ] as const;
   const save = (from: number, to: number): Promise<SaveSpan> =>
-    stage(`saving invoices ${from + 1} to ${to} of ${invoices.length}`, () =>
+    stage(`saving ${to - from} of ${invoices.length} invoices`, () =>
       a.page.evaluate(([name, start, end]) => replayPage.save(name, start, end), [mainShard, from, to] as const),
     );
   const committed = async (since: number): Promise<number> => {
     await stage('waiting for the last receipt', () => a.page.evaluate(() => replayPage.committed()));
-    return (journal.committed.at(-1)?.committedAtMs ?? since) - since;
+    return Math.max(0, (journal.committed.at(-1)?.committedAtMs ?? since) - since);
   };
   const first = await save(cuts[0], cuts[1]);
   const published = await stage('publishing a checkpoint', () => publish(a, supervision));
@@ -176,9 +176,12 @@ async function run(supervision: Supervision, journal: Journal, load: Load): Prom
       await device.page.evaluate(([shard, url]) => replayPage.export(shard, url), [mainShard, `/device-${name}.db`] as const);
     }
   });
-  const storeCalls = await relay.storeCalls();
   const relayFolder = join(evidence, 'relay');
-  await stage("taking out the relay's objects", () => relay.exportObjects(relayFolder));
+  const storeCalls = await stage("taking out the relay's objects", async () => {
+    const calls = await relay.storeCalls();
+    await relay.exportObjects(relayFolder);
+    return calls;
+  });
   await journal.close();
   const kept: Evidence = { ...load, mainShard, loneShard, relayFolder, databases: files, totals, journal: journal.committed };
   const verdict = await stage('comparing everything with the CSV, verifying the chain', () =>
@@ -203,7 +206,12 @@ async function run(supervision: Supervision, journal: Journal, load: Load): Prom
   };
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, os: `${platform()} ${release()}` };
   const versions = { node: process.version, chromium: a.version };
-  const details = { published, storeCalls, slots: verdict.slots, follow: { groups: invoices.length - cuts[2], ms: Math.round(followMs) } };
+  const details = {
+    published,
+    storeCalls,
+    slots: verdict.slots,
+    follow: { groups: invoices.length - cuts[2], ms: Math.max(0, Math.round(followMs)) },
+  };
   const report = { date: new Date().toISOString(), machine, versions, result, details, checks: verdict.checks };
   await writeFile(join(evidence, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
   const failures = verdict.checks.filter(({ found }) => found !== 'ok').map(({ check, found }) => `${check}: ${found}`);

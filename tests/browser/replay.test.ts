@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Acknowledged } from '../../bench/replay/journal.ts';
 import type { ReplayResult } from '../../bench/replay/replay.ts';
+import { verifyRelayFolder } from '../../bench/replay/verify-relay.ts';
 import { makeRetailCsv } from '../fixtures/retail-generator.ts';
 
 const script = fileURLToPath(new URL('../../scripts/replay.mjs', import.meta.url));
@@ -65,6 +66,20 @@ test(`a retail CSV comes out as it went in: totals on both devices, chain, journ
   expect(acknowledged).toHaveLength(result.groups);
   expect(acknowledged.reduce((sum, { ops }) => sum + ops, 0)).toBe(lines);
   for (const { savedAtMs, committedAtMs } of acknowledged) expect(committedAtMs).toBeGreaterThanOrEqual(savedAtMs);
+
+  // The verifier can fail: one bit of one object, anywhere in it.
+  const relay = join(evidence, 'relay');
+  expect(await verifyRelayFolder(relay)).toHaveLength(2);
+  const objects = (await readdir(relay, { recursive: true })).filter((name) => /\/(?:log|control|checkpoint|chunk)\/[0-9a-f]+$/.test(name));
+  expect(objects.length).toBeGreaterThan(8);
+  for (const [i, name] of objects.entries()) {
+    const path = join(relay, name);
+    const bytes = await readFile(path);
+    const at = (i * 7919) % bytes.length;
+    await writeFile(path, bytes.with(at, (bytes[at] ?? 0) ^ 1));
+    await expect(verifyRelayFolder(relay), `${name} with byte ${at} changed`).rejects.toThrow();
+    await writeFile(path, bytes);
+  }
 });
 
 test('bad lines are reported by number and nothing is loaded', async () => {

@@ -74,3 +74,10 @@ test.each(Object.keys(objectKind) as (keyof typeof objectKind)[])('the preamble 
   reader.preamble(kind);
   expect(reader.left).toBe(0);
 });
+
+test('a Node Buffer is read without sharing its memory', () => {
+  const buffer = Buffer.from([1, 2, 3, 4]);
+  const copied = new Reader(buffer, 'buffer').bytes(4);
+  buffer[0] = 9;
+  expect([...copied]).toEqual([1, 2, 3, 4]);
+});
