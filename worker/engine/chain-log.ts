@@ -11,6 +11,7 @@ import { encodeSeal, readSeal, type Seal } from '../../kernel/seal.ts';
 import { type Epoch, type GroupId, type Hash, type Head, hash, type Seq, seq } from '../../kernel/units.ts';
 import { Reader } from '../../kernel/wire.ts';
 import type { Database } from './database.ts';
+import { GroupIds } from './group-ids.ts';
 import { type ChainBase, Meta, readBase } from './shard-file.ts';
 
 /** Where a saved group stands. */
@@ -39,10 +40,12 @@ interface GroupRow {
 
 export class ChainLog {
   readonly #db: Database;
+  readonly #ids: GroupIds;
   readonly base: ChainBase;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#ids = new GroupIds(db);
     this.base = readBase(new Meta(db));
   }
 
@@ -53,7 +56,9 @@ export class ChainLog {
   }
 
   find(id: GroupId): GroupPlace | undefined {
-    const row = this.#db.get<{ header: Bytes; hash: Bytes }>('SELECT header, hash FROM foldlog_group WHERE id = ?', [id]);
+    const lastSeq = this.#ids.find(id);
+    if (lastSeq === undefined) return undefined;
+    const row = this.#db.get<{ header: Bytes; hash: Bytes }>('SELECT header, hash FROM foldlog_group WHERE last_seq = ?', [lastSeq]);
     if (row === undefined) return undefined;
     const header = decodeGroupHeader(row.header, 'stored group');
     return { epoch: header.epoch, firstSeq: header.firstSeq, lastSeq: lastSeqOf(header), hash: hash(row.hash) };
@@ -74,6 +79,16 @@ export class ChainLog {
       content.body,
       seal === undefined ? null : encodeSeal(seal),
     ]);
+  }
+
+  /** Before COMMIT, once all groups of the transaction are inserted. */
+  settle(): void {
+    this.#ids.settle();
+  }
+
+  /** After COMMIT, with the groups it made durable. */
+  committed(groups: readonly CommitGroup[]): void {
+    this.#ids.committed(groups.map(({ header }) => ({ id: header.id, lastSeq: lastSeqOf(header) })));
   }
 
   /**

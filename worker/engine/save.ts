@@ -138,8 +138,9 @@ export class SaveQueue {
     this.#isRunning = true;
     try {
       while (this.#waiting.length > 0) {
-        await this.#store.mutex.own('save', () => this.#transaction());
-        await this.#gather();
+        const isSaved = await this.#store.mutex.own('save', () => this.#transaction());
+        await this.#gather(); // lets the answers leave first
+        if (isSaved) this.#onSaved();
       }
     } finally {
       this.#isRunning = false;
@@ -175,10 +176,11 @@ export class SaveQueue {
     return calls;
   }
 
-  async #transaction(): Promise<void> {
+  /** Steps a to h. True when something was saved. */
+  async #transaction(): Promise<boolean> {
     const store = this.#store;
     const taken = this.#take();
-    if (this.#isLost && !this.#recover(taken)) return;
+    if (this.#isLost && !this.#recover(taken)) return false;
     const believed = this.#believed();
     const landed: Landed[] = [];
     let calls: readonly Waiting[] = taken;
@@ -187,9 +189,8 @@ export class SaveQueue {
       // A call that is alone is signed first of all: the signature runs beside everything up to f.
       const [alone] = taken.length === 1 ? taken : [];
       const ahead = alone?.ready === undefined ? undefined : await this.#link(alone, alone.ready, store.head, believed, true);
-      calls = this.#withoutAnswered(taken);
-      if (calls.length === 0) return;
       store.db.run('BEGIN IMMEDIATE'); // b
+      calls = this.#withoutAnswered(taken);
       let head = store.head;
       for (const [i, call] of calls.entries()) {
         const at = { isShared: calls.length > 1, isLast: i === calls.length - 1 };
@@ -201,20 +202,21 @@ export class SaveQueue {
       const last = landed.at(-1);
       if (last === undefined) {
         store.db.rollback();
-        return;
+        return false;
       }
       const sealing = last.sealing ?? this.#seal(last.group, believed); // d again: the last call was refused
       for (const { group } of landed.slice(0, -1)) store.log.insert(group); // e
       store.log.insert(last.group, await sealing); // f
+      store.log.settle();
       step = 'commit';
       store.db.run('COMMIT'); // g
+      store.log.committed(landed.map(({ group }) => group));
       store.advance(head);
     } catch (error) {
-      this.#settle(landed, calls, step, error);
-      return;
+      return this.#settle(landed, calls, step, error);
     }
     for (const { call, group } of landed) call.resolve(placeOf(group)); // h
-    this.#onSaved();
+    return true;
   }
 
   /** Calls whose id already stands in the log are answered with what stands: a retry after a lost reply. */
@@ -326,7 +328,7 @@ export class SaveQueue {
     calls: readonly Waiting[],
     step: 'before commit' | 'commit',
     error: unknown,
-  ): void {
+  ): boolean {
     const where = `save to ${this.#store.identity.kind}/${this.#store.identity.name}`;
     const failure = sqliteFailure(error, where);
     const open = step === 'commit' ? landed.map(({ call }) => call) : calls;
@@ -334,7 +336,7 @@ export class SaveQueue {
       if (step === 'before commit') {
         this.#store.db.rollback();
         for (const call of open) call.reject(failure);
-        return;
+        return false;
       }
     } catch {
       // The rollback failed too: go on as after a COMMIT.
@@ -346,11 +348,12 @@ export class SaveQueue {
         if (found === undefined) call.reject(failure);
         else call.resolve(found);
       }
-      this.#onSaved();
+      return true;
     } catch (reopenError) {
       const unknown = this.#unknown(reopenError);
       this.#isLost = true;
       for (const call of open) call.reject(unknown);
+      return false;
     }
   }
 
