@@ -202,3 +202,45 @@ describe('a browser without the origin private file system', () => {
     expect(failure).toMatchObject({ kind: 'unavailable', reason: 'noDurableStorage', todo: expect.stringContaining('untouched') });
   });
 });
+
+describe('the vault', () => {
+  test('that a newer version of the app made: upgradeNeeded', async () => {
+    const failure = await page.evaluate(async () => {
+      await new Promise<void>((resolve) => {
+        const request = indexedDB.open('foldlog/newer', 2);
+        request.onsuccess = () => {
+          request.result.close();
+          resolve();
+        };
+      });
+      return lab.failureOf(lab.open({ store: 'newer', allowMemory: true }));
+    });
+    expect(failure).toMatchObject({ kind: 'upgradeNeeded', reason: 'newerVault' });
+  });
+
+  test('that another connection holds up: typed, within its bound', async () => {
+    const failure = await page.evaluate(async () => {
+      await new Promise<void>((resolve) => {
+        const request = indexedDB.open('foldlog/held', 1);
+        request.onsuccess = () => resolve(); // left open, and deaf to versionchange
+      });
+      indexedDB.deleteDatabase('foldlog/held'); // waits for it, and whoever opens next waits for this
+      return lab.failureOf(lab.open({ store: 'held', allowMemory: true }));
+    });
+    expect(failure).toMatchObject({ kind: 'locked', reason: 'vaultBlocked' });
+  });
+
+  test('never stands in the way of a person who clears the data', async () => {
+    const isGone = await page.evaluate(async () => {
+      const { ws } = await lab.shop('cleared');
+      const gone = await new Promise<boolean>((resolve) => {
+        const request = indexedDB.deleteDatabase('foldlog/cleared');
+        request.onsuccess = () => resolve(true);
+        request.onerror = () => resolve(false);
+      });
+      await ws.close();
+      return gone;
+    });
+    expect(isGone).toBe(true);
+  });
+});

@@ -19,7 +19,7 @@ export interface Storage {
 
 /**
  * Files and vault of a store. The caller holds its Web Lock already.
- * @throws {FoldlogError} `unavailable` `noDurableStorage`, with what failed; `locked` `vaultBlocked`
+ * @throws {FoldlogError} `unavailable` `noDurableStorage`, with what failed; `locked` `vaultBlocked`; `upgradeNeeded` `newerVault`
  */
 export async function openStorage(
   sqlite3: Sqlite3Static,
@@ -31,9 +31,11 @@ export async function openStorage(
   const pool = await durablePool(sqlite3, settings.store).catch(asFailure);
   if (!(pool instanceof FoldlogError) && !(markers instanceof FoldlogError)) return { pool, vault };
 
+  // A vault that is there but held or newer: nothing is wrong with this browser, so memory is no way out.
+  if (markers instanceof FoldlogError && markers.kind !== 'unavailable') throw markers;
   const failure = pool instanceof FoldlogError ? pool : (markers as FoldlogError);
   const hasData = !(markers instanceof FoldlogError) && markers.size > 0;
-  if (!settings.allowMemory || hasData || failure.kind === 'locked') throw refusal(settings.store, failure, hasData);
+  if (!settings.allowMemory || hasData) throw refusal(settings.store, failure, hasData);
   const verdict = `memory, by consent of the app: nothing here survives this page. ${failure.where}: ${failure.found}`;
   return { pool: memoryPool(sqlite3, verdict), vault: memoryVault(random) };
 }
@@ -88,7 +90,6 @@ function asFailure(cause: unknown): FoldlogError {
 }
 
 function refusal(store: string, failure: FoldlogError, hasData: boolean): FoldlogError {
-  if (failure.kind === 'locked') return failure;
   return new FoldlogError('unavailable', {
     where: `storage of ${store}`,
     reason: 'noDurableStorage',

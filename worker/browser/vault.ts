@@ -64,12 +64,6 @@ export class IndexedDbVault implements Vault {
     });
   }
 
-  async close(): Promise<void> {
-    const connection = await this.#connection?.catch(() => undefined);
-    connection?.close();
-    this.#connection = undefined;
-  }
-
   async #freshKey(): Promise<StoredKey> {
     if (await hasWebEd25519()) return { kind: 'web', pair: await generateWebKeyPair() };
     return { kind: 'software', seed: randomSeed(this.#random) };
@@ -86,6 +80,7 @@ export class IndexedDbVault implements Vault {
         this.#connection = undefined;
         throw cause;
       }
+      if (cause instanceof DOMException && cause.name === 'VersionError') throw newer(where, cause);
       throw new FoldlogError('unavailable', {
         where,
         reason: 'vaultFailed',
@@ -142,6 +137,15 @@ const blocked = (where: string): FoldlogError =>
     found: 'another connection that does not give way',
     expected: `IndexedDB to open within ${vaultOpenMs} ms`,
     todo: 'close the other tabs of this app, then try again',
+  });
+
+const newer = (where: string, cause: unknown): FoldlogError =>
+  new FoldlogError('upgradeNeeded', {
+    where,
+    reason: 'newerVault',
+    found: 'a vault of a newer version of the app',
+    expected: `layout ${layoutVersion} or older`,
+    cause,
   });
 
 const outdated = (where: string): FoldlogError =>
