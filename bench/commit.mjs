@@ -63,7 +63,7 @@ export async function run({ isJson, groups = allGroups, rounds = roundsWhole }) 
   }
   if (isJson) console.log(JSON.stringify(result, null, 2));
   else {
-    console.log('\nmean µs per commit, spans nest (sign runs beside insert):');
+    console.log('\nmean µs per commit, spans nest (sign ends when its promise is taken up, which is after fold):');
     console.table(parts);
     console.table(result.bundle);
     if (isWhole) console.log('written to bench/results/commit.json');

@@ -17,6 +17,7 @@ export class EngineLink {
   readonly #pending = new Set<Reject>();
   readonly #watch = new AbortController();
   #ended: FoldlogError | undefined;
+  #onEnd: Reject | undefined;
 
   private constructor(worker: Worker) {
     this.#worker = worker;
@@ -57,6 +58,12 @@ export class EngineLink {
 
   save(...args: Parameters<EngineCalls['save']>) {
     return this.#settled(() => this.#save(...args));
+  }
+
+  /** Told once, when this line ends: closed by the page, or the worker is gone. */
+  onEnd(listener: Reject): void {
+    this.#onEnd = listener;
+    if (this.#ended !== undefined) listener(this.#ended);
   }
 
   /** Lets the worker finish what runs, then ends it. */
@@ -116,11 +123,13 @@ export class EngineLink {
   }
 
   #end(error: FoldlogError): void {
-    this.#ended ??= error;
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
     this.#watch.abort();
     this.#worker.terminate();
-    for (const reject of this.#pending) reject(this.#ended);
+    for (const reject of this.#pending) reject(error);
     this.#pending.clear();
+    this.#onEnd?.(error);
   }
 }
 

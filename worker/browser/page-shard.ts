@@ -28,7 +28,7 @@ export interface Saved {
   readonly ref: GroupRef;
   /**
    * Resolves once a receipt of the relay covers the group, which may take days offline. Pending for ever in a workspace without a relay;
-   * rejects `unavailable` when the workspace is closed first (ask `status` after opening again).
+   * rejects when the workspace is closed or its worker ends first: `status` tells how far it came, once the workspace is open again.
    */
   readonly committed: Promise<void>;
 }
@@ -132,7 +132,7 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     for (const waiter of waiters) if (waiter.lastSeq <= seq) waiter.resolve();
   }
 
-  /** The workspace was closed. */
+  /** The workspace was closed, or its worker ended. */
   noteClosed(error: FoldlogError): void {
     this.#closed = error;
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);

@@ -72,6 +72,9 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   /** Made by `openWorkspace`. */
   constructor(link: EngineLink) {
     this.#link = link;
+    link.onEnd((error) => {
+      for (const shard of this.#shards.values()) shard.noteClosed(error);
+    });
   }
 
   /** Founds a workspace here; works offline. The recovery key is the one secret a person keeps: it is shown once and stored nowhere. */
@@ -135,15 +138,8 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   }
 
   /** Lets what runs finish and frees the store for another tab. A page that just goes away loses nothing either. */
-  async close(): Promise<void> {
-    await this.#link.close();
-    const closed = new FoldlogError('unavailable', {
-      where: 'workspace',
-      reason: 'closed',
-      found: 'a workspace that was closed',
-      expected: 'an open one',
-    });
-    for (const shard of this.#shards.values()) shard.noteClosed(closed);
+  close(): Promise<void> {
+    return this.#link.close();
   }
 
   /** News from the worker. */
