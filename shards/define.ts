@@ -2,7 +2,7 @@
 // gives the types of the API, the DDL of the database and the reducers of the fold. Checked whole when it is made.
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { bytesToHex, utf8 } from '../kernel/bytes.ts';
+import { utf8 } from '../kernel/bytes.ts';
 import { taggedHash } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { isClassName, type JsonValue, systemClassPrefix } from '../kernel/op-body.ts';
@@ -117,8 +117,6 @@ function requireOpClass(name: string, opClass: OpClass, where: string): void {
     if (opClass.upcast[version] === undefined) throw bad(`no upcast from version ${version}`, 'one from every older version');
   }
 }
-
-export const describeFoldId = (definition: ShardDefinition): string => bytesToHex(definition.foldId).slice(0, 12);
 
 /** Class names and payload types of a definition, for the typed API. */
 export type OpNames<D extends ShardDefinition> = keyof D['spec']['ops'] & string;

@@ -98,10 +98,10 @@ describe('push', () => {
   test('answers that are not the relay’s prove nothing: the queue stays and drains later', async () => {
     const shop = new SimShop(23);
     const real = shop.relay.fetch.bind(shop.relay);
-    let garbage: (() => Response) | undefined;
+    let garbage: ((answer: Response) => Response | Promise<Response>) | undefined;
     shop.relay.fetch = async (request) => {
       const answer = await real(request);
-      return garbage === undefined ? answer : garbage();
+      return garbage === undefined ? answer : garbage(answer);
     };
     const shard = await shop.found();
     await shop.sell(shard, 1);
@@ -110,6 +110,11 @@ describe('push', () => {
       () => new Response('<html>captive portal</html>', { status: 200 }),
       () => new Response(new Uint8Array(276), { status: 200 }),
       () => new Response('bad gateway', { status: 502 }),
+      async (answer: Response) => {
+        const forged = new Uint8Array(await answer.arrayBuffer());
+        forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1; // the last byte of a receipt is its signature's
+        return new Response(forged, { status: answer.status === 204 ? 200 : answer.status });
+      },
       () => new Response('{"foldlogError":1}', { status: 409 }),
     ]) {
       garbage = make;
