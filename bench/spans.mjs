@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
  * @type {readonly (readonly [file: string, opening: RegExp, span: string])[]}
  */
 const targets = [
-  ['worker/browser/engine-service.ts', /async save\(handle: string, group: string, source: string \| SaveSource\)[^{]*\{/, 'worker'],
+  ['worker/browser/host/client-session.ts', /async #save\(call: number, [^{]*\{/, 'worker'],
   ['worker/engine/save.ts', /async #transaction\(\)[^{]*\{/, 'transaction'],
   ['worker/engine/fold.ts', / {2}prepare\(input: OpInput\): ReadyOp \{/, 'validate'],
   ['worker/engine/fold.ts', / {2}fold\(ops: readonly ReadyOp\[\], firstSeq: Seq, time: TimeMs\): void \{/, 'fold'],

@@ -46,8 +46,6 @@ export interface TillTakings extends Takings {
 export const salesShown = 200;
 /** Other tills' news arrive this soon: a shop is small, and a person is waiting. */
 const pollMs = 3_000;
-/** How long a person may look at a connection that is gone. */
-const statusMs = 2_000;
 const dayCheckMs = 30_000;
 
 /** Opens the store of this browser profile; it may hold no shop yet. */
@@ -219,10 +217,6 @@ export class Session {
     });
     this.#watchToday();
     this.#ws.subscribe(this.#takeStatus);
-    // A relay that comes or goes while nothing is saved is no event of the engine's: ask.
-    setInterval(() => {
-      if (document.visibilityState === 'visible') this.#ws.status().then(this.#takeStatus, this.#report);
-    }, statusMs);
   }
 
   readonly #takeStatus = (status: EngineStatus): void => {

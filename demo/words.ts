@@ -43,6 +43,7 @@ const byReason: Readonly<Record<string, readonly [title: string, todo: string]>>
   noWebLocks: ['The till needs a secure address', 'Open it over https, or on localhost.'],
   workerStart: ['The till did not start', 'Reload this page. What was saved is kept.'],
   workerEnded: ['The till stopped', 'Reload this page. What was saved is kept.'],
+  ownerStuck: ['Another tab of this till does not answer', 'Close that tab, then look at the list before you do it again.'],
   otherRelay: ['This relay does not hold your shop', 'Open the till at the address it was opened at before.'],
 };
 
@@ -50,7 +51,7 @@ const byKind: Readonly<Record<FoldlogError['kind'], readonly [title: string, tod
   unavailable: ['That did not work just now', 'Nothing was lost. Try again in a moment.'],
   unknown: ['It is not certain whether that was done', 'Look at the list before you do it again.'],
   fenced: ['Another device has taken over this till', 'Stop selling here. Everything sold is kept.'],
-  locked: ['This till is open in another tab', 'Go on there, or close that tab and try again.'],
+  locked: ['Another tab of this till does not answer', 'Close the other tabs of this till, then try again.'],
   storageFull: ['This device is out of space', 'Free some space, or let the till commit its sales. Nothing was overwritten.'],
   reloadNeeded: ['A newer till has been loaded', 'Reload this page.'],
   upgradeNeeded: ['The shop uses a newer till than this one', 'Reload this page to update.'],

@@ -41,14 +41,16 @@ export function readCredential(header: string | null, now: TimeMs): RequestCrede
 
 /**
  * The key that must have signed the request, if its holder may do this.
- * @throws {FoldlogError} `misuse` `unknownDevice`, `notAllowed` · `unavailable` `unknownShard`
+ * @throws {FoldlogError} `misuse` `unknownDevice`, `inviteSpent`, `inviteExpired`, `notAllowed` · `unavailable` `unknownShard`
  */
 export function keyFor(purpose: Purpose, state: ControlState, id: KeyId, now: TimeMs): PublicKey {
   const device = deviceOf(state, id);
   if (device === undefined) {
     const invite = purpose.kind === 'readControl' ? state.invites.get(bytesToHex(id)) : undefined;
-    if (invite !== undefined && invite.usesLeft > 0 && invite.expiresAt > now) return invite.key;
-    throw unknownDevice(id);
+    if (invite === undefined) throw unknownDevice(id);
+    if (invite.usesLeft < 1) throw inviteOver('inviteSpent', 'an invite without uses left');
+    if (invite.expiresAt <= now) throw inviteOver('inviteExpired', 'an invite past its time');
+    return invite.key;
   }
   if (purpose.kind === 'readControl') return device.key;
   const shard = requireShard(state, purpose.shard);
@@ -150,6 +152,9 @@ function requireRole(device: Device, role: Role, where: string): void {
     expected: `${role} or above`,
   });
 }
+
+const inviteOver = (reason: 'inviteSpent' | 'inviteExpired', found: string): FoldlogError =>
+  FoldlogError.misuse({ where: 'control log', reason, found, expected: 'an open invite', todo: 'ask for a new invite' });
 
 export const unknownDevice = (id: KeyId): FoldlogError =>
   FoldlogError.misuse({

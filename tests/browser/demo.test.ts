@@ -112,11 +112,21 @@ test('without the relay the page opens from its cache and sells; the sale is com
     .waitFor();
 });
 
-test('a second tab says that the till is open in another tab', async () => {
+test('a second tab is the same till: it shows the sales, sells, and goes on when the first is closed', async () => {
   const tab = await desk.context().newPage();
   await tab.goto(relay.url);
-  await tab.getByRole('heading', { name: 'This till is open in another tab' }).waitFor();
-  await tab.close();
+  await sellByCard(tab, 'Soap bubbles');
+  await tab.getByRole('button', { name: 'Sales', exact: true }).click();
+  await tab.getByRole('button', { name: /€16\.50/ }).waitFor();
+  await desk.getByRole('button', { name: 'Sales', exact: true }).click();
+  await desk
+    .getByRole('button', { name: /€1\.90/ })
+    .first()
+    .waitFor();
+  await desk.close();
+  await sellByCard(tab, 'Kite, diamond');
+  await tab.getByRole('button', { name: 'Sales', exact: true }).click();
+  await expect.poll(() => tab.getByRole('button', { name: /€16\.50/ }).count()).toBe(2);
 });
 
 test('no page complained', () => {

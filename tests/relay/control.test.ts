@@ -319,7 +319,19 @@ describe('reading', () => {
     expect(errorOf(log)).toMatchObject({ status: 401, reason: 'unknownDevice' });
     host.time.pass(60_001);
     const late = await workspace.signed(send, invite, 'GET', relayPaths.control(workspace.id, slot(0)));
-    expect(errorOf(late)).toMatchObject({ status: 401, reason: 'unknownDevice' });
+    expect(errorOf(late)).toMatchObject({ status: 403, reason: 'inviteExpired' });
+  });
+
+  it('tells the key of a spent invite that it is spent', async () => {
+    const { host, send, workspace } = await foundedShop();
+    const invite = new TestDevice('guest', 'invite');
+    const expiresAt = timeMs(host.time.now() + 60_000);
+    await workspace.append(send, workspace.owner, [{ act: 'invite', key: invite.signer.publicKey, role: 'reader', expiresAt, uses: 1 }]);
+    const joined = new TestDevice('joined', 'joined');
+    const proof = await invite.signer.sign(enrolMessage(workspace.id, joined.signer.publicKey));
+    await workspace.append(send, joined, [{ act: 'device', key: joined.signer.publicKey, name: 'joined', invite: invite.id, proof }]);
+    const late = await workspace.signed(send, invite, 'GET', relayPaths.control(workspace.id, slot(0)));
+    expect(errorOf(late)).toMatchObject({ status: 403, reason: 'inviteSpent' });
   });
 });
 

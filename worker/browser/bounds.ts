@@ -1,7 +1,21 @@
 // How long the browser side waits, each with its reason. What bounds data and queues stands in kernel/limits.ts.
 
-/** A page that was just reloaded lets go of its store within milliseconds; after this it is another tab, and the caller is told. */
-export const lockWaitMs = 5_000;
+/** A page that was just reloaded lets go of its store within milliseconds; after this another tab has it and does not answer, and the caller is told. */
+export const ownerWaitMs = 5_000;
+/** Who holds the lock may first have to fetch SQLite over a slow line and try a storage that never answers. */
+export const ownerOpeningMs = 45_000;
+/** An owner in another tab that was asked and says nothing for so long is frozen or stuck. */
+export const ownerSilenceMs = 5_000;
+/** A page's own worker may be filling a database from a large image in one piece; it gets longer. */
+export const workerSilenceMs = 30_000;
+/** How often a page looks whether the owner still answers, and asks who it is while it knows none. */
+export const lookEveryMs = 500;
+/** A switch of tabs is two events in two processes, in any order, this close together. */
+export const wantedMs = 1_000;
+/** What an owner that lets go may still take to finish: a transaction takes a few milliseconds, a loop may hang on a dead network. */
+export const letGoMs = 400;
+/** A worker that dies is started again; one that dies this often within a minute will not do better. */
+export const workerRestartsMax = 3;
 /** Loading and starting the app's worker script over a slow line, before the page says what is missing. */
 export const workerStartMs = 20_000;
 /** Fetching and compiling SQLite (about 0.4 MB compressed) over the same line. */

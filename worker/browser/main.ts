@@ -11,16 +11,21 @@ import { sqliteStartMs } from './bounds.ts';
 import { within } from './deadline.ts';
 import type { StoreSettings } from './protocol.ts';
 import { openStorage } from './storage.ts';
-import { holdLock, storeLockName } from './store-lock.ts';
 import { workerScheduler } from './worker-scheduler.ts';
 
 /**
- * Opens a store. When this rejects, end the worker: only its end frees what was opened so far, lock and files together.
- * @throws {FoldlogError} `locked`, `unavailable` with the step that failed, or what `Engine.open` throws
+ * Loads and compiles SQLite; touches no storage.
+ * @throws {FoldlogError} `unavailable` `sqliteStart`
  */
-export async function openStore(settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
-  await holdLock(storeLockName(settings.store)); // before the first OPFS call
-  const sqlite3 = await within(sqliteStartMs, loadSqlite(), () => sqliteFailed(`no answer within ${sqliteStartMs} ms`));
+export const prepareSqlite = (): Promise<Sqlite3Static> =>
+  within(sqliteStartMs, loadSqlite(), () => sqliteFailed(`no answer within ${sqliteStartMs} ms`));
+
+/**
+ * Opens a store whose Web Lock this worker holds. When this rejects, end the worker: only its end frees what was opened so far, lock and files
+ * together.
+ * @throws {FoldlogError} `unavailable` with the step that failed, or what `Engine.open` throws
+ */
+export async function openStore(sqlite3: Sqlite3Static, settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
   const { pool, vault } = await openStorage(sqlite3, settings, webRandom);
   const ports = {
     ...{ pool, vault, clock: webClock, random: webRandom, scheduler: workerScheduler(), deflate: webDeflate, bulkDigest: webBulkDigest },

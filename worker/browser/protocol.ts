@@ -1,9 +1,7 @@
-// What page and worker say to each other: calls and their outcomes over the worker itself (Comlink), news over a MessagePort of its own.
-// Both sides come from one build or refuse each other in the handshake, so everything but `hello` may change with `protocolVersion`.
+// What a page and an engine worker say to each other over one line: calls (Comlink), saves and their answers, news, and signs of life.
+// Both ends come from one build or refuse each other first (builds.ts), so everything here may change with `protocolVersion`.
 
-import { bytesToHex } from '../../kernel/bytes.ts';
 import { errorToPlain, FoldlogError, isPlainError, type PlainError, plainToError } from '../../kernel/errors.ts';
-import type { ShardDefinition } from '../../shards/define.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
 import type { EngineStatus } from '../engine/engine.ts';
@@ -11,23 +9,10 @@ import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { InviteOptions } from '../engine/membership.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
-
-export const protocolVersion = 1;
+import type { Build } from './builds.ts';
 
 /** An error loses class and fields in `postMessage`, so what can fail answers in this form. */
 export type Outcome<T> = { readonly kind: 'ok'; readonly value: T } | { readonly kind: 'failed'; readonly error: PlainError };
-
-/** Says whether two builds mean the same shard. */
-export interface DefinitionStamp {
-  readonly kind: string;
-  readonly version: number;
-  readonly foldId: string;
-}
-
-export interface Hello {
-  readonly protocol: number;
-  readonly definitions: readonly DefinitionStamp[];
-}
 
 export interface StoreSettings {
   readonly store: string;
@@ -35,8 +20,13 @@ export interface StoreSettings {
   readonly relay: string | undefined;
   readonly pollMs: number;
   readonly allowMemory: boolean;
-  /** Name of a Web Lock the worker holds while it lives: how the page learns of its end. */
-  readonly session: string;
+}
+
+/** Who a page is to the owner of the store: random, made per page load. */
+export interface TabCard {
+  readonly client: string;
+  /** For people, when an owner does not answer: the page's title. */
+  readonly title: string;
 }
 
 export interface OpenedShard {
@@ -50,15 +40,22 @@ export interface SavedPlace {
   readonly lastSeq: number;
 }
 
-/** The calls a worker answers. A save is one message each way; its ops come as JSON text when JSON carries them unchanged. */
+/** What a page asks of its own worker, whoever owns the store. */
+export interface HostCalls {
+  hello(build: Build): Promise<Outcome<void>>;
+  /** Begins to wait for the store. `session` is a Web Lock this worker holds while it lives: how the page learns of its end. */
+  start(settings: StoreSettings, tab: TabCard, session: string): Promise<Outcome<void>>;
+  setHidden(isHidden: boolean): Promise<Outcome<void>>;
+  /** Closes the store if it is open here, and never asks for it again. */
+  stop(): Promise<Outcome<void>>;
+}
+
+/** What every attached page asks of the owner. */
 export interface EngineCalls {
-  hello(hello: Hello): Promise<Outcome<void>>;
-  open(settings: StoreSettings, news: MessagePort): Promise<Outcome<void>>;
   create(names: { readonly workspace: string; readonly device: string }): Promise<Outcome<{ readonly recoveryKey: string }>>;
   join(link: string, device: string): Promise<Outcome<void>>;
   invite(options: InviteOptions): Promise<Outcome<string>>;
   openShard(kind: string, name: string): Promise<Outcome<OpenedShard>>;
-  save(handle: string, group: string, source: string | SaveSource): Promise<Outcome<SavedPlace>>;
   read(handle: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   live(handle: string, id: number, spec: LiveSpec): Promise<Outcome<void>>;
   unlive(id: number): Promise<Outcome<void>>;
@@ -69,48 +66,45 @@ export interface EngineCalls {
   /** Whether anybody looks at status: nobody pays for it otherwise. */
   watchStatus(isWatched: boolean): Promise<Outcome<void>>;
   sync(): Promise<Outcome<void>>;
-  close(): Promise<Outcome<void>>;
 }
 
-/** News of the worker, not asked for. */
+/** What a worker exposes to its own page. Over a channel of another page only `engine` is exposed. */
+export interface WorkerCalls {
+  readonly host: HostCalls;
+  readonly engine: EngineCalls;
+}
+
+/** News of the engine, not asked for. */
 export type News =
   | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
   | { readonly kind: 'live'; readonly id: number; readonly patch: LivePatch }
   | { readonly kind: 'liveFailed'; readonly id: number; readonly error: PlainError }
-  | { readonly kind: 'status'; readonly status: unknown };
+  | { readonly kind: 'status'; readonly status: unknown }
+  /** To its own page alone: it held the store's lock and could not open the store. The worker is of no more use. */
+  | { readonly kind: 'openFailed'; readonly error: PlainError };
+
+/**
+ * Messages beside Comlink's, told apart by their one field. Saves have their own: a round trip through Comlink costs twice as much, and a save is
+ * what people wait for. Its ops come as JSON text when JSON carries them unchanged.
+ */
+export type PageMessage =
+  | { readonly save: readonly [call: number, handle: string, group: string, source: string | SaveSource] }
+  | { readonly ping: number };
+
+export type WorkerMessage =
+  | { readonly saved: readonly [call: number, epoch: number, firstSeq: number, lastSeq: number] }
+  | { readonly failed: readonly [call: number, error: PlainError] }
+  | { readonly news: News }
+  | { readonly pong: number };
 
 export const ok = <T>(value: T): Outcome<T> => ({ kind: 'ok', value });
 export const failed = (error: unknown): Outcome<never> => ({ kind: 'failed', error: errorToPlain(error) });
 
-export const stampOf = (definition: ShardDefinition): DefinitionStamp => ({
-  kind: definition.kind,
-  version: definition.spec.version,
-  foldId: bytesToHex(definition.foldId),
-});
-
-/** @throws {FoldlogError} `reloadNeeded` `otherProtocol`, `otherSchema`: page and worker are not of one build */
-export function requireSameBuild(hello: Hello, definitions: readonly ShardDefinition[]): void {
-  if (hello.protocol !== protocolVersion) {
-    throw new FoldlogError('reloadNeeded', {
-      where: 'page and worker',
-      reason: 'otherProtocol',
-      found: `a page that speaks protocol ${hello.protocol}`,
-      expected: `protocol ${protocolVersion}, as its worker`,
-    });
-  }
-  const mine = definitions.map(stampOf);
-  const words = (stamp: DefinitionStamp | undefined): string =>
-    stamp === undefined ? 'none' : `version ${stamp.version} (fold ${stamp.foldId.slice(0, 12)})`;
-  for (const kind of new Set([...mine, ...hello.definitions].map((stamp) => stamp.kind))) {
-    const here = mine.find((stamp) => stamp.kind === kind);
-    const there = hello.definitions.find((stamp) => stamp.kind === kind);
-    if (words(here) === words(there)) continue;
-    throw new FoldlogError('reloadNeeded', {
-      where: `shard definition ${kind}`,
-      reason: 'otherSchema',
-      found: `${words(there)} in the page`,
-      expected: `${words(here)}, as in its worker`,
-    });
+export async function answer<T>(work: () => Promise<T> | T): Promise<Outcome<T>> {
+  try {
+    return ok(await work());
+  } catch (error) {
+    return failed(error);
   }
 }
 

@@ -2,15 +2,15 @@
 // so there is nothing to clean up and no lease to expire (decision 0006).
 
 import { FoldlogError } from '../../kernel/errors.ts';
-import { lockWaitMs } from './bounds.ts';
 
 export const storeLockName = (store: string): string => `foldlog/${store}`;
 
 /**
- * Takes a lock and keeps it until the returned function is called or this worker ends.
- * @throws {FoldlogError} `locked` `storeLocked` when another holds it all through `waitMs`; `unavailable` `noWebLocks`
+ * Waits for a lock and keeps it until the returned function is called or this worker ends. Waits for ever, behind those who asked before: whoever
+ * cannot wait ends the worker.
+ * @throws {FoldlogError} `unavailable` `noWebLocks`, `lockRefused`
  */
-export function holdLock(name: string, waitMs = lockWaitMs): Promise<() => void> {
+export function holdLock(name: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const { locks } = navigator as { readonly locks?: LockManager };
     if (locks === undefined) {
@@ -26,26 +26,22 @@ export function holdLock(name: string, waitMs = lockWaitMs): Promise<() => void>
       );
     }
     const hold = (): Promise<void> => new Promise((release) => resolve(release));
-    locks.request(name, { signal: AbortSignal.timeout(waitMs) }, hold).catch((cause: unknown) => reject(lockFailure(name, waitMs, cause)));
+    locks.request(name, hold).catch((cause: unknown) => reject(lockFailure(name, cause)));
   });
 }
 
-function lockFailure(name: string, waitMs: number, cause: unknown): FoldlogError {
-  const isTaken = cause instanceof DOMException && (cause.name === 'TimeoutError' || cause.name === 'AbortError');
-  if (isTaken) {
-    return new FoldlogError('locked', {
-      where: name,
-      reason: 'storeLocked',
-      found: 'another tab or window that has this store open',
-      expected: `nobody within ${waitMs} ms`,
-      cause,
-    });
-  }
-  return new FoldlogError('unavailable', {
+/** Calls `then` once when whoever holds the lock has let go or died. Returns the end of it. */
+export function whenFree(name: string, then: () => void): () => void {
+  const watch = new AbortController();
+  navigator.locks.request(name, { signal: watch.signal }, then).catch(() => undefined);
+  return () => watch.abort();
+}
+
+const lockFailure = (name: string, cause: unknown): FoldlogError =>
+  new FoldlogError('unavailable', {
     where: name,
     reason: 'lockRefused',
     found: cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause),
     expected: 'a Web Lock',
     cause,
   });
-}

@@ -1,8 +1,8 @@
 // The published entry `foldlog/worker`: what an app's worker file calls. Everything durable happens on this side.
 
-import { expose } from 'comlink';
+import type { Endpoint } from 'comlink';
 import type { ShardDefinition } from '../../shards/define.ts';
-import { EngineService } from './engine-service.ts';
+import { EngineHost } from './host/engine-host.ts';
 
 /**
  * Serves one workspace store to the page that started this worker. Call it once, at the top of the worker file, with the same
@@ -14,5 +14,5 @@ import { EngineService } from './engine-service.ts';
  * serveEngine({ shards: [till, catalogue] });
  */
 export function serveEngine(options: { readonly shards: readonly ShardDefinition[] }): void {
-  expose(new EngineService(options.shards));
+  new EngineHost(options.shards, globalThis as unknown as Endpoint);
 }

@@ -5,7 +5,7 @@ import type { SqlValue } from '../../kernel/state-hash.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from './database.ts';
 
-/** What changed since the last patch. `order` lists all keys and is there when any row came, went or moved. */
+/** What changed since the last patch. `order` lists all keys; it is there in the first patch, and when any row came, went or moved. */
 export interface LivePatch {
   readonly changed: readonly (readonly [key: string, row: Row])[];
   readonly order?: readonly string[];
@@ -50,10 +50,10 @@ export class LiveQuery {
       order.push(key);
       if (this.#texts.get(key) !== text) changed.push([key, row]);
     }
-    const isSameOrder = order.length === this.#order.length && order.every((key, i) => key === this.#order[i]);
+    const isSameOrder = !this.#isFirst && order.length === this.#order.length && order.every((key, i) => key === this.#order[i]);
     this.#texts = texts;
     this.#order = order;
-    if (isSameOrder && changed.length === 0 && !this.#isFirst) return undefined;
+    if (isSameOrder && changed.length === 0) return undefined;
     this.#isFirst = false;
     return isSameOrder ? { changed } : { changed, order };
   }

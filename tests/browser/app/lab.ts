@@ -3,7 +3,7 @@ import { portableVerifier } from '../../../kernel/ed25519.ts';
 import { webVerifier } from '../../../kernel/web/web-crypto.ts';
 import { FoldlogError, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
 import { runSignatureVectors, type SignatureVector } from '../../vectors/run-signature-vectors.ts';
-import { catalogue, till } from './shards.ts';
+import { catalogue, olderCatalogue, till } from './shards.ts';
 
 type Shards = readonly [typeof till, typeof catalogue];
 
@@ -24,11 +24,14 @@ interface LabOptions {
   /** See faults.ts. */
   readonly fault?: string;
   readonly allowMemory?: boolean;
+  /** Opens as the build before this one: its page and its worker. */
+  readonly isOlder?: boolean;
 }
 
-function open({ store = 'lab', worker: start = 'engine', fault = '', ...rest }: LabOptions = {}): Promise<Workspace<Shards>> {
+function open({ store = 'lab', worker: wished, fault = '', isOlder = false, ...rest }: LabOptions = {}): Promise<Workspace<Shards>> {
+  const start = wished ?? (isOlder ? 'older' : 'engine');
   return openWorkspace({
-    shards: [till, catalogue],
+    shards: [till, isOlder ? olderCatalogue : catalogue],
     store,
     worker: () => {
       worker = starts[start](fault);
@@ -64,6 +67,7 @@ const page = {
   failureOf,
   sql,
   endWorker: () => worker?.terminate(),
+  freezeWorker: (freezeMs: number) => worker?.postMessage({ freezeMs }),
   signatureVectors: async (vectors: readonly SignatureVector[]) => ({
     web: await runSignatureVectors(webVerifier(), vectors),
     portable: await runSignatureVectors(portableVerifier, vectors),

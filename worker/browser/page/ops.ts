@@ -2,9 +2,9 @@
 // trip took 1.01 ms so, check included, and 1.17 ms by structured clone; for one op both took the same. Else as they are, by structured clone,
 // so that the schema there sees what the app handed over and names what is wrong.
 
-import { FoldlogError } from '../../kernel/errors.ts';
-import type { OpInput } from '../../shards/define.ts';
-import type { SaveSource } from '../engine/save.ts';
+import { FoldlogError } from '../../../kernel/errors.ts';
+import type { OpInput } from '../../../shards/define.ts';
+import type { SaveSource } from '../../engine/save.ts';
 
 /** @throws {FoldlogError} `misuse` `badOp`: not `[class name, payload]` */
 export function opsToText(inputs: readonly OpInput[], where: string): string | SaveSource {

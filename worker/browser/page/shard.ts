@@ -1,17 +1,18 @@
 // One shard as the page writes and reads it: saves with their group id, reads, live queries.
 
-import { bytesToHex } from '../../kernel/bytes.ts';
-import { FoldlogError } from '../../kernel/errors.ts';
-import type { CommandInput, CommandNames, OpInput, OpNames, OpPayload, ShardDefinition } from '../../shards/define.ts';
-import type { Sql } from '../../shards/sql.ts';
-import type { Published } from '../engine/publish.ts';
-import type { SaveSource } from '../engine/save.ts';
-import { unknownRetryDelaysMs } from './bounds.ts';
-import { pause } from './deadline.ts';
-import type { EngineLink } from './page-link.ts';
-import { type Live, LiveRows } from './page-live.ts';
-import { opsToText } from './page-ops.ts';
-import type { OpenedShard, SavedPlace } from './protocol.ts';
+import { bytesToHex } from '../../../kernel/bytes.ts';
+import { FoldlogError } from '../../../kernel/errors.ts';
+import type { CommandInput, CommandNames, OpInput, OpNames, OpPayload, ShardDefinition } from '../../../shards/define.ts';
+import type { Sql } from '../../../shards/sql.ts';
+import type { LiveSpec } from '../../engine/live.ts';
+import type { Published } from '../../engine/publish.ts';
+import type { SaveSource } from '../../engine/save.ts';
+import { unknownRetryDelaysMs } from '../bounds.ts';
+import { pause } from '../deadline.ts';
+import type { OpenedShard, SavedPlace } from '../protocol.ts';
+import type { EngineLink } from './link.ts';
+import { type Live, LiveRows } from './live.ts';
+import { opsToText } from './ops.ts';
 
 /** Where a commit group stands. `group` is its id, 32 hex digits: the same through retries. */
 export interface GroupRef {
@@ -28,7 +29,7 @@ export interface Saved {
   readonly ref: GroupRef;
   /**
    * Resolves once a receipt of the relay covers the group, which may take days offline. Pending for ever in a workspace without a relay;
-   * rejects when the workspace is closed or its worker ends first: `status` tells how far it came, once the workspace is open again.
+   * rejects when the workspace is closed first: `status` tells how far it came, once it is open again.
    */
   readonly committed: Promise<void>;
 }
@@ -56,7 +57,8 @@ interface Waiter {
 /** What a shard needs of its workspace. */
 export interface ShardHost {
   readonly link: EngineLink;
-  addLive(rows: LiveRows<unknown>): { readonly id: number; readonly remove: () => void };
+  /** Keeps a live query answered, through changes of the owner. Returns the end of it. */
+  addLive(handle: string, spec: LiveSpec, rows: LiveRows<unknown>): () => void;
 }
 
 export class Shard<D extends ShardDefinition = ShardDefinition> {
@@ -100,27 +102,21 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
    * @throws {FoldlogError} `misuse` `badQuery`, `queryWrites`, `queryTooLong`, `tooManyRows`
    */
   read<const Queries extends readonly Sql<unknown>[]>(queries: Queries): Promise<RowsOf<Queries>> {
-    return this.#host.link.call((remote) => remote.read(this.#handle, queries as readonly Sql[])) as Promise<RowsOf<Queries>>;
+    return this.#host.link.call('read', (engine) => engine.read(this.#handle, queries as readonly Sql[])) as Promise<RowsOf<Queries>>;
   }
 
   /** Keeps a query answered. `key` names the column or columns that tell its rows apart. */
   live<Row>(query: Sql<Row>, options: { readonly key: (keyof Row & string) | readonly (keyof Row & string)[] }): Live<Row> {
     let end: () => void = () => undefined;
     const rows = new LiveRows<Row>(() => end());
-    const { id, remove } = this.#host.addLive(rows as LiveRows<unknown>);
-    const { link } = this.#host;
-    end = () => {
-      remove();
-      link.call((remote) => remote.unlive(id)).catch(() => undefined); // a closed workspace has no live queries left
-    };
     const key = typeof options.key === 'string' ? [options.key] : options.key;
-    link.call((remote) => remote.live(this.#handle, id, { query: query as Sql, key })).catch((error: FoldlogError) => rows.fail(error));
+    end = this.#host.addLive(this.#handle, { query: query as Sql, key }, rows as LiveRows<unknown>);
     return rows;
   }
 
   /** Publishes a checkpoint of the state as it is now, so that other devices start from it. */
   publish(): Promise<Published> {
-    return this.#host.link.call((remote) => remote.publish(this.#handle));
+    return this.#host.link.call('read', (engine) => engine.publish(this.#handle));
   }
 
   /** The workspace tells of a receipt. */
@@ -147,7 +143,7 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
         return this.#saved(group, place);
       } catch (error) {
         const delay = unknownRetryDelaysMs[attempt];
-        const isOpen = error instanceof FoldlogError && error.kind === 'unknown' && error.reason !== 'workerEnded';
+        const isOpen = error instanceof FoldlogError && error.kind === 'unknown' && error.reason === 'reopenFailed';
         if (!isOpen || delay === undefined) throw error;
         await pause(delay);
       }

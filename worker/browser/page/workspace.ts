@@ -1,15 +1,18 @@
 // A workspace as the page holds it: opens the worker, routes its news, hands out shards.
 
-import { assertNever, FoldlogError, plainToError } from '../../kernel/errors.ts';
-import type { ShardDefinition } from '../../shards/define.ts';
-import type { Sql } from '../../shards/sql.ts';
-import type { EngineStatus } from '../engine/engine.ts';
-import type { InviteOptions } from '../engine/membership.ts';
-import { pollMsDefault } from './bounds.ts';
-import { EngineLink } from './page-link.ts';
-import type { LiveRows } from './page-live.ts';
-import { type RowsOf, Shard, type ShardHost } from './page-shard.ts';
-import { type News, statusFromWire } from './protocol.ts';
+import { assertNever, FoldlogError, plainToError } from '../../../kernel/errors.ts';
+import type { ShardDefinition } from '../../../shards/define.ts';
+import type { Sql } from '../../../shards/sql.ts';
+import type { EngineStatus } from '../../engine/engine.ts';
+import type { LiveSpec } from '../../engine/live.ts';
+import type { InviteOptions } from '../../engine/membership.ts';
+import { pollMsDefault } from '../bounds.ts';
+import { buildOf } from '../builds.ts';
+import { type News, statusFromWire } from '../protocol.ts';
+import type { Line } from './line.ts';
+import { EngineLink } from './link.ts';
+import type { LiveRows } from './live.ts';
+import { type RowsOf, Shard, type ShardHost } from './shard.ts';
 
 export interface WorkspaceOptions<Definitions extends readonly ShardDefinition[]> {
   /** Every kind of shard the app knows: the same list its worker serves. */
@@ -34,7 +37,8 @@ export type ShardOfKind<Definitions extends readonly ShardDefinition[], Kind ext
 
 /**
  * Opens a store of this device in the app's worker. Works offline; what is there is readable at once.
- * @throws {FoldlogError} `locked` another tab has it · `unavailable` `noDurableStorage`, `workerStart`, `sqliteStart` · `reloadNeeded` page and
+ * Every tab may open it: one of them owns it, the others work through that one, and another takes over when it goes away.
+ * @throws {FoldlogError} `locked` another tab has it and does not answer · `unavailable` `noDurableStorage`, `workerStart`, `sqliteStart` · `reloadNeeded` page and
  * worker are of different builds · `corrupt` something that was saved here is missing or damaged; nothing is created in its place
  * @example
  * const ws = await openWorkspace({ shards: [till], store: 'acme', relay: '/relay', worker: () => new Worker(workerUrl, { type: 'module' }) });
@@ -45,26 +49,33 @@ export async function openWorkspace<const Definitions extends readonly ShardDefi
   requireOptions(options);
   let workspace: Workspace<Definitions> | undefined;
   const early: News[] = [];
-  const link = await EngineLink.open(
-    options.worker,
-    options.shards,
-    {
+  const link = await EngineLink.open({
+    start: options.worker,
+    build: buildOf(options.shards),
+    settings: {
       store: options.store,
       relay: options.relay === undefined ? undefined : new URL(options.relay, location.href).href.replace(/\/+$/, ''),
       pollMs: options.pollMs ?? pollMsDefault,
       allowMemory: options.allowMemory ?? false,
     },
-    (news) => (workspace === undefined ? early.push(news) : workspace.take(news)),
-  );
+    onNews: (news) => (workspace === undefined ? early.push(news) : workspace.take(news)),
+    restore: async (line) => workspace?.restore(line),
+  });
   workspace = new Workspace(link);
   for (const news of early) workspace.take(news);
   return workspace;
 }
 
+interface LiveHeld {
+  readonly handle: string;
+  readonly spec: LiveSpec;
+  readonly rows: LiveRows<unknown>;
+}
+
 export class Workspace<Definitions extends readonly ShardDefinition[] = readonly ShardDefinition[]> {
   readonly #link: EngineLink;
   readonly #shards = new Map<string, Shard<ShardDefinition>>();
-  readonly #live = new Map<number, LiveRows<unknown>>();
+  readonly #live = new Map<number, LiveHeld>();
   readonly #statusListeners = new Set<(status: EngineStatus) => void>();
   #status: EngineStatus | undefined;
   #nextLive = 1;
@@ -78,28 +89,30 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   }
 
   /** Founds a workspace here; works offline. The recovery key is the one secret a person keeps: it is shown once and stored nowhere. */
-  create(options: { readonly name: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
+  async create(options: { readonly name: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
+    requireTexts('create', { name: options?.name, device: options?.device });
     askToPersist();
-    return this.#link.call((remote) => remote.create({ workspace: options.name, device: options.device }));
+    return this.#link.call('once', (engine) => engine.create({ workspace: options.name, device: options.device }));
   }
 
   /** Enrols this device by an invite link or its fragment. Needs the relay. */
-  join(link: string, options: { readonly device: string }): Promise<void> {
+  async join(link: string, options: { readonly device: string }): Promise<void> {
+    requireTexts('join', { link, device: options?.device });
     askToPersist();
-    return this.#link.call((remote) => remote.join(link, options.device));
+    return this.#link.call('once', (engine) => engine.join(link, options.device));
   }
 
   /** A link fragment that lets a device in; valid when this resolves. Needs the relay. */
   invite(options: InviteOptions = {}): Promise<string> {
-    return this.#link.call((remote) => remote.invite(options));
+    return this.#link.call('read', (engine) => engine.invite(options));
   }
 
   /** Opens a shard this device writes, creating it when it is new. */
   async open<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string): Promise<Shard<ShardOfKind<Definitions, Kind>>> {
-    const opened = await this.#link.call((remote) => remote.openShard(kind, name));
+    const opened = await this.#link.call('read', (engine) => engine.openShard(kind, name));
     let shard = this.#shards.get(opened.handle);
     if (shard === undefined) {
-      const host: ShardHost = { link: this.#link, addLive: (rows) => this.#addLive(rows) };
+      const host: ShardHost = { link: this.#link, addLive: (handle, spec, rows) => this.#addLive({ handle, spec, rows }) };
       shard = new Shard<ShardDefinition>(host, { kind, name }, opened);
       this.#shards.set(opened.handle, shard);
     }
@@ -109,16 +122,16 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
 
   /** Follows shards of other devices, now and later: `till/*`. */
   follow(pattern: string): Promise<void> {
-    return this.#link.call((remote) => remote.follow(pattern));
+    return this.#link.call('read', (engine) => engine.follow(pattern));
   }
 
   /** Answers statements over all own and followed shards a pattern names; `shardKind` and `shardName` stand in front of each table's columns. */
   read<const Queries extends readonly Sql<unknown>[]>(pattern: string, queries: Queries): Promise<RowsOf<Queries>> {
-    return this.#link.call((remote) => remote.readAcross(pattern, queries as readonly Sql[])) as Promise<RowsOf<Queries>>;
+    return this.#link.call('read', (engine) => engine.readAcross(pattern, queries as readonly Sql[])) as Promise<RowsOf<Queries>>;
   }
 
   async status(): Promise<EngineStatus> {
-    return statusFromWire(await this.#link.call((remote) => remote.status()));
+    return statusFromWire(await this.#link.call('read', (engine) => engine.status()));
   }
 
   /** Calls back with the status at once when it is known, then on change, a few times a second at most. Svelte's store contract. */
@@ -134,12 +147,23 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
 
   /** Pushes and pulls now instead of at the next turn. */
   sync(): Promise<void> {
-    return this.#link.call((remote) => remote.sync());
+    return this.#link.call('read', (engine) => engine.sync());
   }
 
   /** Lets what runs finish and frees the store for another tab. A page that just goes away loses nothing either. */
   close(): Promise<void> {
     return this.#link.close();
+  }
+
+  /** A new owner: opens there what this page has open. What cannot be opened there says so when it is used. */
+  async restore({ engine }: Line): Promise<void> {
+    const reopen = async (shard: Shard<ShardDefinition>): Promise<void> => {
+      const outcome = await engine.openShard(shard.kind, shard.name);
+      if (outcome.kind === 'ok') shard.noteCommitted(outcome.value.committedSeq);
+    };
+    await Promise.all([...this.#shards.values()].map(reopen));
+    for (const [id, held] of this.#live) this.#startLive(engine, id, held).catch(() => undefined);
+    if (this.#statusListeners.size > 0) engine.watchStatus(true).catch(() => undefined);
   }
 
   /** News from the worker. */
@@ -149,14 +173,16 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
         this.#shards.get(news.shard)?.noteCommitted(news.seq);
         break;
       case 'live':
-        this.#live.get(news.id)?.take(news.patch);
+        this.#live.get(news.id)?.rows.take(news.patch);
         break;
       case 'liveFailed':
-        this.#live.get(news.id)?.fail(plainToError(news.error));
+        this.#live.get(news.id)?.rows.fail(plainToError(news.error));
         break;
       case 'status':
         this.#takeStatus(statusFromWire(news.status));
         break;
+      case 'openFailed':
+        break; // the link's
       default:
         assertNever(news);
     }
@@ -167,21 +193,38 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
     for (const listener of this.#statusListeners) listener(status);
   }
 
-  #addLive(rows: LiveRows<unknown>) {
+  #addLive(held: LiveHeld): () => void {
     const id = this.#nextLive++;
-    this.#live.set(id, rows);
-    return { id, remove: () => void this.#live.delete(id) };
+    this.#live.set(id, held);
+    this.#link.hint((engine) => this.#startLive(engine, id, held));
+    return () => {
+      this.#live.delete(id);
+      this.#link.hint((engine) => engine.unlive(id));
+    };
+  }
+
+  async #startLive(engine: Line['engine'], id: number, { handle, spec, rows }: LiveHeld): Promise<void> {
+    const outcome = await engine.live(handle, id, spec);
+    if (outcome.kind === 'failed') rows.fail(plainToError(outcome.error));
   }
 
   #watchStatus(isWatched: boolean): void {
     if (!isWatched) this.#status = undefined; // it would be stale when somebody looks again
-    this.#link.call((remote) => remote.watchStatus(isWatched)).catch(() => undefined);
+    this.#link.hint((engine) => engine.watchStatus(isWatched));
   }
 }
 
 /** A moment when a person just decided to keep something here. Never waited for: one browser never answers. */
 function askToPersist(): void {
   (navigator as { readonly storage?: StorageManager }).storage?.persist?.().catch(() => undefined);
+}
+
+/** What TypeScript promises, for callers without it. */
+function requireTexts(where: string, values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value === 'string') continue;
+    throw FoldlogError.misuse({ where: `${where}, ${name}`, reason: 'badOptions', found: typeof value, expected: 'a text' });
+  }
 }
 
 function requireOptions(options: WorkspaceOptions<readonly ShardDefinition[]>): void {

@@ -1,7 +1,7 @@
 // A live query as the page holds it: the rows told last, patched as news arrive, with one identity per state so that frameworks can compare.
 
-import type { FoldlogError } from '../../kernel/errors.ts';
-import type { LivePatch } from '../engine/live.ts';
+import type { FoldlogError } from '../../../kernel/errors.ts';
+import type { LivePatch } from '../../engine/live.ts';
 
 /** Rows that follow the shard. A Svelte store as it is; for React: `useSyncExternalStore(live.subscribe, live.getSnapshot)`. */
 export interface Live<Row> {
