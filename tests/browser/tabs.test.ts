@@ -3,6 +3,7 @@ import type { Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Workspace } from '../../worker/browser/page.ts';
 import type { catalogue, till } from './app/shards.ts';
+import { runFiveTabs } from './five-tabs.ts';
 import { Device, type Site, serveLab } from './harness.ts';
 
 type Held = {
@@ -275,4 +276,11 @@ test('an owner that is frozen is named in time; thawed, it goes on, and nothing 
   expect((await salesIn(owner)).rows).toEqual(['S1', 'S2']);
   await owner.close();
   await other.close();
+});
+
+test('five tabs save while owners end at random: every acknowledged save stands once (seed 20261121)', async () => {
+  const found = await runFiveTabs({ seed: 20261121, seconds: 12 });
+  expect(found).toMatchObject({ lost: 0, doubled: 0, failed: [] });
+  expect(found.handOvers).toBeGreaterThan(3);
+  expect(found.acked).toBeGreaterThan(500);
 });

@@ -3,12 +3,14 @@ import { portableVerifier } from '../../../kernel/ed25519.ts';
 import { webVerifier } from '../../../kernel/web/web-crypto.ts';
 import { FoldlogError, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
 import { runSignatureVectors, type SignatureVector } from '../../vectors/run-signature-vectors.ts';
+import type { LabMessage } from './engine-worker.ts';
 import { catalogue, olderCatalogue, till } from './shards.ts';
 
 type Shards = readonly [typeof till, typeof catalogue];
 
 /** The worker started last, so that a test can end it behind the page's back. */
 let worker: Worker | undefined;
+let workerName = '';
 
 const starts = {
   engine: (name: string) => new Worker(new URL('./engine-worker.ts', import.meta.url), { type: 'module', name }),
@@ -35,11 +37,23 @@ function open({ store = 'lab', worker: wished, fault = '', isOlder = false, ...r
     store,
     worker: () => {
       worker = starts[start](fault);
+      workerName = `lab-worker/${crypto.randomUUID()}`;
+      tellWorker({ holdName: workerName });
       return worker;
     },
     pollMs: 200,
     ...rest,
   });
+}
+
+const tellWorker = (message: LabMessage): void => worker?.postMessage(message);
+
+/** Whether this page's worker is the one that owns a store. */
+async function owns(store: string): Promise<boolean> {
+  const { held = [] } = await navigator.locks.query();
+  const holderOf = (lock: string) => held.find(({ name }) => name === lock)?.clientId;
+  const owner = holderOf(`foldlog/${store}`);
+  return owner !== undefined && owner === holderOf(workerName);
 }
 
 /** A new store with its workspace and one till. */
@@ -67,7 +81,8 @@ const page = {
   failureOf,
   sql,
   endWorker: () => worker?.terminate(),
-  freezeWorker: (freezeMs: number) => worker?.postMessage({ freezeMs }),
+  freezeWorker: (freezeMs: number) => tellWorker({ freezeMs }),
+  owns,
   signatureVectors: async (vectors: readonly SignatureVector[]) => ({
     web: await runSignatureVectors(webVerifier(), vectors),
     portable: await runSignatureVectors(portableVerifier, vectors),
