@@ -3,6 +3,8 @@
 import type { Endpoint } from 'comlink';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { EngineHost } from './host/engine-host.ts';
+import { isLeakTest, leak } from './leak-test.ts';
+import { prepareSqlite } from './main.ts';
 
 /**
  * Serves one workspace store to the page that started this worker. Call it once, at the top of the worker file, with the same
@@ -14,5 +16,6 @@ import { EngineHost } from './host/engine-host.ts';
  * serveEngine({ shards: [till, catalogue] });
  */
 export function serveEngine(options: { readonly shards: readonly ShardDefinition[] }): void {
-  new EngineHost(options.shards, globalThis as unknown as Endpoint);
+  if (isLeakTest()) void leak(prepareSqlite);
+  else new EngineHost(options.shards, globalThis as unknown as Endpoint);
 }
