@@ -21,9 +21,10 @@ import { workerScheduler } from './worker-scheduler.ts';
 export async function openStore(settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
   await holdLock(storeLockName(settings.store)); // before the first OPFS call
   const sqlite3 = await within(sqliteStartMs, loadSqlite(), () => sqliteFailed(`no answer within ${sqliteStartMs} ms`));
-  const { pool, vault } = await openStorage(sqlite3, settings, webRandom);
+  const scheduler = workerScheduler();
+  const { pool, vault } = await openStorage(sqlite3, settings, { random: webRandom, scheduler });
   const ports = {
-    ...{ pool, vault, clock: webClock, random: webRandom, scheduler: workerScheduler(), deflate: webDeflate, bulkDigest: webBulkDigest },
+    ...{ pool, vault, clock: webClock, random: webRandom, scheduler, deflate: webDeflate, bulkDigest: webBulkDigest },
     verifier: await bestVerifier(),
     http: settings.relay === undefined ? undefined : webHttp(settings.relay),
   };

@@ -3,6 +3,7 @@
 
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { errorToPlain, FoldlogError, isPlainError, type PlainError, plainToError } from '../../kernel/errors.ts';
+import type { FormFactor } from '../../kernel/limits.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
@@ -11,6 +12,7 @@ import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { InviteOptions } from '../engine/membership.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
+import type { Backend } from '../engine/storage-pool.ts';
 
 export const protocolVersion = 1;
 
@@ -35,6 +37,9 @@ export interface StoreSettings {
   readonly relay: string | undefined;
   readonly pollMs: number;
   readonly allowMemory: boolean;
+  /** Where files may live, in the order of trying; the OPFS pool, then IndexedDB. */
+  readonly backends?: readonly Backend[];
+  readonly formFactor?: FormFactor;
   /** Name of a Web Lock the worker holds while it lives: how the page learns of its end. */
   readonly session: string;
 }
