@@ -101,7 +101,8 @@ export class SimPageStore {
         await this.#before(life);
         judgeOwner(this.#state.owner, epoch, name);
         const record = this.#state.files.get(file);
-        const pages = [...(this.#state.pages.get(file)?.values() ?? [])].sort((a, b) => a.page - b.page);
+        const stored = [...(this.#state.pages.get(file) ?? [])].sort(([a], [b]) => a - b);
+        const pages = stored.map(([, page]) => page);
         for (let at = 0; at < pages.length; at += 3) take(pages.slice(at, at + 3));
         return record;
       },
