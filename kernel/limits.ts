@@ -63,3 +63,7 @@ export const requestSkewMsMax = 5 * 60_000;
 export const queryShardsMax = 9;
 /** Rows a live query may hold: beyond, ask for a page. */
 export const liveRowsMax = 10_000;
+
+export type FormFactor = 'phone' | 'desktop';
+/** All databases of a workspace together where files live in memory over IndexedDB: what a tab of that device may hold beside the app. */
+export const mirrorBytesMax: Readonly<Record<FormFactor, number>> = { phone: 64 * 1024 * 1024, desktop: 256 * 1024 * 1024 };

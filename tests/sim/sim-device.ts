@@ -5,9 +5,11 @@ import { portableSigner, portableVerifier } from '../../kernel/ed25519.ts';
 import type { Http, Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { Engine } from '../../worker/engine/engine.ts';
+import type { Backend, StoragePool } from '../../worker/engine/storage-pool.ts';
 import type { Vault } from '../../worker/engine/vault.ts';
 import { SimDisk, type StopMode } from './sim-disk.ts';
-import { bootPool } from './sim-sqlite.ts';
+import { SimPageStore } from './sim-page-store.ts';
+import { bootMirrorPool, bootPool } from './sim-sqlite.ts';
 import { type SimWorld, syncDeflate, syncDigest } from './sim-world.ts';
 
 /** Survives kills, as IndexedDB with strict durability does. */
@@ -38,23 +40,40 @@ class SimVault implements Vault {
   }
 }
 
+/** What holds the files of a device, as far as tests stop it and make it fail. */
+export type Medium = Pick<SimDisk | SimPageStore, 'calls' | 'isStopped' | 'stopAfter' | 'failAfter' | 'stopNow' | 'restart'>;
+
+export interface DeviceOptions {
+  readonly backend?: Backend;
+  readonly bytesMax?: number;
+  /** Breaks the pool on purpose: for controls that must be found. */
+  readonly wrap?: (pool: StoragePool) => StoragePool;
+}
+
 export class SimDevice {
   readonly name: string;
   readonly disk: SimDisk;
+  readonly pages: SimPageStore;
+  /** The one of the two that this device uses. */
+  readonly medium: Medium;
   readonly vault: Vault;
   readonly #world: SimWorld;
   readonly #definitions: readonly ShardDefinition[];
   readonly #http: Http | undefined;
+  readonly #options: DeviceOptions;
   #engine: Engine | undefined;
   /** Network requests of a dead process never come back to it. */
   #life = 0;
 
-  constructor(world: SimWorld, name: string, definitions: readonly ShardDefinition[], http: Http | undefined) {
+  constructor(world: SimWorld, name: string, definitions: readonly ShardDefinition[], http: Http | undefined, options: DeviceOptions = {}) {
     this.name = name;
     this.#world = world;
     this.#definitions = definitions;
     this.#http = http;
+    this.#options = options;
     this.disk = new SimDisk(world.stream(`${name}/disk`));
+    this.pages = new SimPageStore(world.stream(`${name}/pages`));
+    this.medium = options.backend === 'indexeddb' ? this.pages : this.disk;
     this.vault = new SimVault(() => world.random(`${name}/key`).bytes(32));
   }
 
@@ -65,11 +84,15 @@ export class SimDevice {
 
   async boot(): Promise<Engine> {
     const life = ++this.#life;
-    const pool = await bootPool(this.disk);
     const scheduler = {
       after: (delayMs: number, task: () => void) => this.#world.scheduler.after(delayMs, () => life === this.#life && task()),
       yield: () => this.#world.scheduler.yield(),
     };
+    const opened =
+      this.#options.backend === 'indexeddb'
+        ? await bootMirrorPool(this.pages, scheduler, this.#options.bytesMax)
+        : await bootPool(this.disk);
+    const pool = this.#options.wrap?.(opened) ?? opened;
     this.#engine = await Engine.open(
       {
         pool,
@@ -91,8 +114,8 @@ export class SimDevice {
   stop(mode: StopMode): void {
     this.#life++;
     this.#engine = undefined;
-    this.disk.stopNow();
-    this.disk.restart(mode);
+    this.medium.stopNow();
+    this.medium.restart(mode);
   }
 
   #lifelong(http: Http, life: number): Http {

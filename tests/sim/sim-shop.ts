@@ -6,7 +6,7 @@ import { memoryStore, type ObjectStore, type Relay } from '../../relay/index.ts'
 import type { ReplicaStatus } from '../../worker/engine/follow.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import { line, till } from './shop.ts';
-import { SimDevice } from './sim-device.ts';
+import { type DeviceOptions, SimDevice } from './sim-device.ts';
 import { calm, type NetworkFaults, simHttp, simRelay } from './sim-relay.ts';
 import { SimWorld } from './sim-world.ts';
 
@@ -19,7 +19,10 @@ export class SimShop {
   readonly #ids: () => GroupId;
   #sales = 0;
 
-  constructor(seed: number) {
+  readonly #options: DeviceOptions;
+
+  constructor(seed: number, options: DeviceOptions = {}) {
+    this.#options = options;
     this.world = new SimWorld(seed);
     this.relay = simRelay(this.world, this.store);
     const random = this.world.random('ids');
@@ -28,7 +31,7 @@ export class SimShop {
   }
 
   device(name: string): SimDevice {
-    return new SimDevice(this.world, name, [till], this.http(name));
+    return new SimDevice(this.world, name, [till], this.http(name), this.#options);
   }
 
   http(name: string): Http {

@@ -5,8 +5,11 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Sqlite3Static } from '@sqlite.org/sqlite-wasm';
+import type { Scheduler } from '../../kernel/ports.ts';
+import { openMirrorPool } from '../../worker/engine/mirror/mirror-pool.ts';
 import { openSahPool, type StoragePool } from '../../worker/engine/storage-pool.ts';
 import { activate, type SimDisk } from './sim-disk.ts';
+import type { SimPageStore } from './sim-page-store.ts';
 
 const folder = join(dirname(createRequire(import.meta.url).resolve('@sqlite.org/sqlite-wasm/package.json')), 'dist');
 const wasmBinary = readFileSync(join(folder, 'sqlite3.wasm'));
@@ -39,4 +42,9 @@ export async function bootPool(disk: SimDisk, directory = 'store'): Promise<Stor
   const sqlite3 = await bootSqlite();
   activate(disk);
   return openSahPool(sqlite3, directory, 'simulated OPFS');
+}
+
+export async function bootMirrorPool(pages: SimPageStore, scheduler: Scheduler, bytesMax = 64 * 1024 * 1024): Promise<StoragePool> {
+  const sqlite3 = await bootSqlite();
+  return openMirrorPool(sqlite3, { store: pages.connect(), scheduler }, { bytesMax, verdict: 'simulated pages' });
 }

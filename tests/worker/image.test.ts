@@ -26,7 +26,7 @@ async function craft(make: (db: Database) => void): Promise<Database> {
   const db = pool.create(source);
   for (const statement of imageDdl(till)) db.exec(statement);
   make(db);
-  const image = pool.exportImage(source);
+  const image = await pool.exportImage(source);
   db.close();
   const copy = `/copy-${files++}.db`;
   await pool.importImage(copy, image);
@@ -69,7 +69,9 @@ describe('checkpoint image', () => {
 
   test('bytes that are no database are refused by the pool', async () => {
     await expect(
-      pool.importImage('/noise.db', new Uint8Array(8192).fill(7)).then(() => requireImage(pool.open('/noise.db'), till, 'image')),
+      pool
+        .importImage('/noise.db', new Uint8Array(8192).fill(7))
+        .then(async () => requireImage(await pool.open('/noise.db'), till, 'image')),
     ).rejects.toThrow();
   });
 

@@ -26,9 +26,10 @@ export const prepareSqlite = (): Promise<Sqlite3Static> =>
  * @throws {FoldlogError} `unavailable` with the step that failed, or what `Engine.open` throws
  */
 export async function openStore(sqlite3: Sqlite3Static, settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
-  const { pool, vault } = await openStorage(sqlite3, settings, webRandom);
+  const scheduler = workerScheduler();
+  const { pool, vault } = await openStorage(sqlite3, settings, { random: webRandom, scheduler });
   const ports = {
-    ...{ pool, vault, clock: webClock, random: webRandom, scheduler: workerScheduler(), deflate: webDeflate, bulkDigest: webBulkDigest },
+    ...{ pool, vault, clock: webClock, random: webRandom, scheduler, deflate: webDeflate, bulkDigest: webBulkDigest },
     verifier: await bestVerifier(),
     http: settings.relay === undefined ? undefined : webHttp(settings.relay),
   };

@@ -2,6 +2,7 @@
 // Both ends come from one build or refuse each other first (builds.ts), so everything here may change with `protocolVersion`.
 
 import { errorToPlain, FoldlogError, isPlainError, type PlainError, plainToError } from '../../kernel/errors.ts';
+import type { FormFactor } from '../../kernel/limits.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
 import type { EngineStatus } from '../engine/engine.ts';
@@ -9,6 +10,7 @@ import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { InviteOptions } from '../engine/membership.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
+import type { Backend } from '../engine/storage-pool.ts';
 import type { Build } from './builds.ts';
 
 /** An error loses class and fields in `postMessage`, so what can fail answers in this form. */
@@ -20,6 +22,9 @@ export interface StoreSettings {
   readonly relay: string | undefined;
   readonly pollMs: number;
   readonly allowMemory: boolean;
+  /** Where files may live, in the order of trying; the OPFS pool, then IndexedDB. */
+  readonly backends?: readonly Backend[];
+  readonly formFactor?: FormFactor;
 }
 
 /** Who a page is to the owner of the store: random, made per page load. */

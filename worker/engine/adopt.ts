@@ -18,7 +18,7 @@ export async function adoptStrays(pool: StoragePool, vault: Vault, file: Workspa
   for (const name of pool.files()) {
     const [, id] = filePattern.exec(name) ?? [];
     if (id === undefined || listed.has(id)) continue;
-    const found = whoseFile(pool, name);
+    const found = await whoseFile(pool, name);
     if (found !== undefined) {
       await vault.mark(name);
       list(file, signer, found);
@@ -37,8 +37,8 @@ interface Stray {
 }
 
 /** Undefined for a file whose own tables were never committed. Files with other content are left to their open, which refuses them typed. */
-function whoseFile(pool: StoragePool, name: string): Stray | undefined {
-  const db = pool.open(name);
+async function whoseFile(pool: StoragePool, name: string): Promise<Stray | undefined> {
+  const db = await pool.open(name);
   try {
     setExclusive(db, pool);
     if (db.value(`SELECT 1 FROM sqlite_schema WHERE name = 'foldlog_meta'`) !== 1) return undefined;

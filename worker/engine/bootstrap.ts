@@ -46,7 +46,7 @@ export async function startReplica(
   place: ReplicaPlace,
 ): Promise<Started> {
   if (pool.has(place.file)) {
-    const db = openShardFileIfReady(pool, place);
+    const db = await openShardFileIfReady(pool, place);
     if (db !== undefined) return { db, path: 'open' };
     pool.remove(place.file);
   }
@@ -63,8 +63,8 @@ export async function startReplica(
 }
 
 /** Undefined when the file was being loaded and never became ready. */
-function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Database | undefined {
-  const db = pool.open(place.file);
+async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Promise<Database | undefined> {
+  const db = await pool.open(place.file);
   let isReady = false;
   try {
     setExclusive(db, pool);
@@ -137,9 +137,10 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
     await pool.importImage(place.file, image);
   } catch (cause) {
     if (pool.has(place.file)) pool.remove(place.file);
+    if (cause instanceof FoldlogError) throw cause; // no room is not a bad image
     throw FoldlogError.corrupt({ where, reason: 'badImage', found: 'bytes the pool refuses', expected: 'a database image', cause });
   }
-  const db = pool.open(place.file);
+  const db = await pool.open(place.file);
   try {
     setExclusive(db, pool);
     requireImage(db, place.definition, where);

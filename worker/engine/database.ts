@@ -16,11 +16,14 @@ export class Database {
   readonly name: string;
   readonly #handle: SqliteDatabase;
   readonly #statements = new Map<string, Statement>();
+  readonly #takeRefusal: () => FoldlogError | undefined;
 
-  constructor(sqlite3: Sqlite3Static, handle: SqliteDatabase, name: string) {
+  /** `takeRefusal`: why the file's VFS refused last, where it knows more than the code SQLite passes on. */
+  constructor(sqlite3: Sqlite3Static, handle: SqliteDatabase, name: string, takeRefusal: () => FoldlogError | undefined = () => undefined) {
     this.sqlite3 = sqlite3;
     this.#handle = handle;
     this.name = name;
+    this.#takeRefusal = takeRefusal;
   }
 
   /** The raw connection, for hooks that only the C API offers. */
@@ -96,6 +99,11 @@ export class Database {
   /** Rolls back if a transaction is still open: SQLite itself ends it after some I/O errors. */
   rollback(): void {
     if (this.sqlite3.capi.sqlite3_get_autocommit(this.#handle) === 0) this.exec('ROLLBACK');
+  }
+
+  /** What a failure of this connection means to a caller whose data was not saved. */
+  failure(error: unknown, where: string): FoldlogError {
+    return error instanceof FoldlogError ? error : (this.#takeRefusal() ?? sqliteFailure(error, where));
   }
 
   /** Sets a pragma and requires that it took. @throws {FoldlogError} `corrupt` `pragmaRefused` */

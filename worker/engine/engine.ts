@@ -22,7 +22,7 @@ import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, openShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
-import type { DurabilityClass, StoragePool } from './storage-pool.ts';
+import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile } from './workspace-file.ts';
 
@@ -113,10 +113,11 @@ export class Engine {
    */
   static async open(ports: EnginePorts, settings: EngineSettings): Promise<Engine> {
     const { pool, vault } = ports;
-    for (const file of pool.files()) if (file.startsWith('/scratch-')) pool.remove(file);
+    for (const file of pool.files()) if (file.startsWith(scratchPrefix)) pool.remove(file);
     requireMarked(pool, await vault.markers());
     await pool.reserve(1);
-    const file = WorkspaceFile.open(pool);
+    const file = await WorkspaceFile.open(pool);
+    await file.flush();
     await vault.mark(file.db.name);
     const signer = (await vault.signer()) ?? (await vault.createSigner());
     await adoptStrays(pool, vault, file, signer);
@@ -201,6 +202,7 @@ export class Engine {
   async follow(pattern: string): Promise<void> {
     if (this.#follower === undefined) throw FoldlogError.misuse({ where: 'follow', reason: 'noRelay', found: 'no relay', expected: 'one' });
     this.#follower.addRule(pattern);
+    await this.#file.flush();
     this.#followLoop.wake(true);
   }
 
@@ -233,7 +235,7 @@ export class Engine {
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
     this.#file.close();
-    this.#ports.pool.close();
+    await this.#ports.pool.close();
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -261,8 +263,9 @@ export class Engine {
     const { pool } = this.#ports;
     await pool.reserve(1);
     if (held !== undefined) {
+      await this.#file.flush(); // the list may not be, when the call that made it failed
       const file = shardFileName(held.id);
-      return this.#assemble(file, definition, held, openShardFile(pool, file, definition, held));
+      return this.#assemble(file, definition, held, await openShardFile(pool, file, definition, held));
     }
     this.#requireFreeName(kind, name, where);
     const nonce = this.#ports.random.bytes(16);
@@ -270,11 +273,19 @@ export class Engine {
     const file = shardFileName(identity.id);
     // File, marker, list, in this order: see the crash table of decision 0006.
     const db = createShardFile(pool, file, definition, identity, nonce);
+    try {
+      await pool.flush(file);
+    } catch (error) {
+      db.close();
+      pool.remove(file); // nothing was answered from it, and nothing names it
+      throw error;
+    }
     await this.#ports.vault.mark(file);
     this.#file.db.transaction(() => {
       this.#file.holdShard({ ...identity, hold: 'own' });
       this.#file.queueActs([{ act: 'shard', nonce, kind, name, writer: keyIdOf(this.#signer.publicKey) }]);
     });
+    await this.#file.flush();
     this.#controlLoop.wake();
     return this.#assemble(file, definition, identity, db);
   }

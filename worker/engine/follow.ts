@@ -185,6 +185,7 @@ export class Follower {
     const ticks = this.#ports.clock.ticks();
     const bytes = this.#traffic.received;
     const { db, path } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, { file, definition, identity });
+    await this.#pool.flush(file); // a marker bears witness to what is there
     await this.#ports.vault.mark(file);
     this.#file.holdShard({ ...identity, hold: 'replica' });
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });

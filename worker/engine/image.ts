@@ -46,7 +46,7 @@ export function imageTables(definition: ShardDefinition): readonly ImageTable[] 
 export const imageDdl = (definition: ShardDefinition): readonly string[] => [...definition.ddl, ...replicatedDdl];
 
 /**
- * Copies the state of a frozen file into a scratch database, slice by slice, and returns its bytes.
+ * Copies the state of a frozen file into a scratch database, slice by slice, and returns its bytes. Looks at the file in the turn it is called.
  * `keepsFrozen` is asked between slices; when it answers false the work is dropped.
  */
 export async function extractImage(
@@ -88,7 +88,7 @@ export async function extractImage(
     target.close();
     if (!isWhole) pool.remove(scratch);
   }
-  const image = pool.exportImage(scratch);
+  const image = await pool.exportImage(scratch);
   pool.remove(scratch);
   return { image, stateHash: hasher.digest(), rows };
 }

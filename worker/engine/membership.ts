@@ -52,6 +52,12 @@ export async function foundWorkspace(
     file.setWorkspace(workspace);
     file.queueActs(acts, entry);
   });
+  try {
+    await file.flush();
+  } catch (error) {
+    file.forgetWorkspace(); // nobody has its recovery key
+    throw error;
+  }
   return { recoveryKey: bytesToBase64url(recovery) };
 }
 
@@ -74,9 +80,10 @@ export async function joinByLink(
   const inviteSigner = portableSigner(invite.seed);
   file.setWorkspace(invite.workspace, invite.relayKey);
   try {
+    await file.flush(); // before the relay may know this device: see below
     for (let attempt = 0; attempt < enrolAttemptsMax; attempt++) {
       const state = await pullAsGuestOrMember(control, invite.workspace, inviteSigner, ports.signer);
-      if (deviceOf(state, keyIdOf(ports.signer.publicKey)) !== undefined) return;
+      if (deviceOf(state, keyIdOf(ports.signer.publicKey)) !== undefined) return await file.flush();
       const acts = [
         {
           act: 'device' as const,

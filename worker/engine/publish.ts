@@ -123,7 +123,7 @@ export class Publisher {
     return { number, head, stateHash: hash(state.stateHash), rows: state.rows, imageBytes: state.image.length, storedBytes };
   }
 
-  /** Freezes the main file at the present head and copies from it while saves go on into the WAL. */
+  /** Looks at the file at the present head and copies from it while saves go on: into the WAL, or into pages the look does not have. */
   async #extract(where: string) {
     const store = this.#store;
     const scratch = `/scratch-${bytesToHex(this.#ports.random.bytes(8))}.db`;
@@ -146,9 +146,11 @@ export class Publisher {
       // No main file to freeze apart from the live one: the shard waits meanwhile.
       ({ head, state } = await store.mutex.own('other', async () => ({ head: freeze(), state: await copy() })));
     } else {
-      head = await store.mutex.own('other', freeze);
+      // The look is taken in the turn that freezes; its copying goes on after it.
+      const begun = await store.mutex.own('other', () => ({ head: freeze(), copying: copy() }));
+      head = begun.head;
       try {
-        state = await copy();
+        state = await begun.copying;
       } finally {
         await store.mutex.own('other', thaw);
       }

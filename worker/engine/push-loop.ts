@@ -143,6 +143,11 @@ export class Pusher {
         this.#store.log.putReceipt(receipt, bytes);
       }),
     );
+    try {
+      await this.#store.flush();
+    } catch (error) {
+      return this.#become({ kind: 'waiting', found: (error as Error).message }, 'failed');
+    }
     // Durable now: only here does "committed" move.
     this.#receipt = { bytes, receipt };
     if (receipt.head.seq === this.#cutAt) this.#cutReceipt = receipt;

@@ -84,7 +84,7 @@ export class SaveQueue {
   }
 
   /**
-   * Saves one call as one commit group named `id`. Resolves after COMMIT returned; the same id again gives the same place.
+   * Saves one call as one commit group named `id`. Resolves once its COMMIT is durable; the same id again gives the same place.
    * Rejects with a typed error when nothing was kept, or with `unknown` when even reopening the file failed.
    */
   save(id: GroupId, source: SaveSource): Promise<GroupPlace> {
@@ -180,7 +180,7 @@ export class SaveQueue {
   async #transaction(): Promise<boolean> {
     const store = this.#store;
     const taken = this.#take();
-    if (this.#isLost && !this.#recover(taken)) return false;
+    if (this.#isLost && !(await this.#recover(taken))) return false;
     const believed = this.#believed();
     const landed: Landed[] = [];
     let calls: readonly Waiting[] = taken;
@@ -210,10 +210,12 @@ export class SaveQueue {
       store.log.settle();
       step = 'commit';
       store.db.run('COMMIT'); // g
+      const flushing = store.flush();
+      if (flushing !== undefined) await flushing; // still g: nobody sees the groups before this
       store.log.committed(landed.map(({ group }) => group));
       store.advance(head);
     } catch (error) {
-      return this.#settle(landed, calls, step, error);
+      return await this.#settle(landed, calls, step, error);
     }
     for (const { call, group } of landed) call.resolve(placeOf(group)); // h
     return true;
@@ -227,7 +229,7 @@ export class SaveQueue {
       try {
         found = this.#store.log.find(call.id);
       } catch (error) {
-        call.reject(sqliteFailure(error, 'save'));
+        call.reject(this.#store.db.failure(error, 'save'));
         return false;
       }
       if (found !== undefined) {
@@ -323,14 +325,14 @@ export class SaveQueue {
    * After a failure nothing is known of the connection. Before COMMIT a rollback is enough; from COMMIT on the outcome is unknown:
    * discard the connection, reopen the file, and answer every call by its id.
    */
-  #settle(
+  async #settle(
     landed: readonly { readonly call: Waiting }[],
     calls: readonly Waiting[],
     step: 'before commit' | 'commit',
     error: unknown,
-  ): boolean {
+  ): Promise<boolean> {
     const where = `save to ${this.#store.identity.kind}/${this.#store.identity.name}`;
-    const failure = sqliteFailure(error, where);
+    const failure = this.#store.db.failure(error, where);
     const open = step === 'commit' ? landed.map(({ call }) => call) : calls;
     try {
       if (step === 'before commit') {
@@ -342,10 +344,10 @@ export class SaveQueue {
       // The rollback failed too: go on as after a COMMIT.
     }
     try {
-      this.#store.reopen();
+      await this.#store.reopen();
       for (const call of open) {
         const found = this.#store.log.find(call.id);
-        if (found === undefined) call.reject(failure);
+        if (found === undefined) call.reject(notSaved(failure));
         else call.resolve(found);
       }
       return true;
@@ -358,9 +360,9 @@ export class SaveQueue {
   }
 
   /** The file could not be opened again before: tries once more, so that a call asked again by its id finds out. */
-  #recover(calls: readonly Waiting[]): boolean {
+  async #recover(calls: readonly Waiting[]): Promise<boolean> {
     try {
-      this.#store.reopen();
+      await this.#store.reopen();
       this.#isLost = false;
       return true;
     } catch (error) {
@@ -371,6 +373,8 @@ export class SaveQueue {
   }
 
   #unknown(cause: unknown): FoldlogError {
+    // Another owner has the store: nothing of this worker lands any more, and there is no use in asking it again.
+    if (cause instanceof FoldlogError && cause.kind === 'locked') return cause;
     const where = `save to ${this.#store.identity.kind}/${this.#store.identity.name}`;
     return new FoldlogError('unknown', {
       where,
@@ -381,6 +385,13 @@ export class SaveQueue {
       cause,
     });
   }
+}
+
+/** The file was read back and the group is not there: what was unknown is known now. */
+function notSaved(failure: FoldlogError): FoldlogError {
+  if (failure.kind !== 'unknown') return failure;
+  const { where, reason, found, expected } = failure;
+  return new FoldlogError('unavailable', { where, reason, found, expected, cause: failure });
 }
 
 const placeOf = (group: CommitGroup): GroupPlace => ({

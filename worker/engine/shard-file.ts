@@ -2,7 +2,7 @@
 // reads back every pragma that durability rests on. Tables: docs/format.md does not cover them; they never leave the device.
 
 import { isSameBytes } from '../../kernel/bytes.ts';
-import { FoldlogError } from '../../kernel/errors.ts';
+import { assertNever, FoldlogError } from '../../kernel/errors.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
@@ -34,17 +34,33 @@ export interface ShardIdentity {
   readonly name: string;
 }
 
-/** The very first statement on a connection: any read before it makes a WAL file of the pool unopenable (decision 0006). */
+/**
+ * The very first statement on a connection. OPFS: any read before it makes a WAL file of the pool unopenable (decision 0006). IndexedDB: any write
+ * before it would want a journal file, which does not exist there (decision 0009).
+ */
 export function setExclusive(db: Database, pool: StoragePool): void {
   if (pool.backend === 'opfs-pool') db.requirePragma('locking_mode', 'exclusive', 'exclusive');
+  if (pool.backend === 'indexeddb') db.requirePragma('journal_mode', 'memory', 'memory');
 }
 
-/** The settings that make COMMIT mean "on disk", each read back. */
+/** The settings that make COMMIT mean "on disk" (on IndexedDB: COMMIT and flush), each read back. */
 export function setPragmas(db: Database, pool: StoragePool): void {
   db.exec('PRAGMA trusted_schema=OFF; PRAGMA cache_size=-4000; PRAGMA temp_store=MEMORY');
-  if (pool.backend === 'memory') return;
-  db.requirePragma('journal_mode', 'wal', 'wal');
-  db.requirePragma('synchronous', 'full', 2);
+  switch (pool.backend) {
+    case 'memory':
+      return;
+    case 'opfs-pool':
+      db.requirePragma('journal_mode', 'wal', 'wal');
+      db.requirePragma('synchronous', 'full', 2);
+      return;
+    case 'indexeddb':
+      // All pages are in memory already, and only committed ones reach the store (decision 0009): no journal to keep, nothing to sync.
+      db.exec('PRAGMA cache_size=-512');
+      db.requirePragma('synchronous', 'off', 0);
+      return;
+    default:
+      assertNever(pool.backend);
+  }
 }
 
 /**
@@ -86,8 +102,13 @@ export function addLocalTables(db: Database, definition: ShardDefinition, identi
  * Opens a file that exists and checks that it is this shard's, of a layout and schema this code can serve. Changes nothing before that.
  * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`; `upgradeNeeded` `newerLayout`, `schemaDiffers`
  */
-export function openShardFile(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Database {
-  const db = pool.open(file);
+export async function openShardFile(
+  pool: StoragePool,
+  file: string,
+  definition: ShardDefinition,
+  identity: ShardIdentity,
+): Promise<Database> {
+  const db = await pool.open(file);
   try {
     setExclusive(db, pool);
     requireOurs(db, file);

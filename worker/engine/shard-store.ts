@@ -46,7 +46,7 @@ export class ShardStore {
     return this.#folder;
   }
 
-  /** Head of the saved chain. Moves only after COMMIT. */
+  /** Head of the saved chain. Moves only once COMMIT is durable. */
   get head(): Head {
     return this.#head;
   }
@@ -55,23 +55,29 @@ export class ShardStore {
     return this.#version;
   }
 
-  /** After COMMIT returned. */
+  /** Resolves when every COMMIT until now is durable; undefined when it is (storage-pool.ts). */
+  flush(): Promise<void> | undefined {
+    return this.#pool.flush(this.file);
+  }
+
+  /** After COMMIT returned and is durable. */
   advance(head: Head): void {
     this.#head = head;
     this.#version++;
   }
 
   /**
-   * Discards the connection, whose state is not known, and opens the file again. SQLite recovers it to the last commit on disk.
+   * Discards the connection, whose state is not known, and opens the file again as of its last durable commit.
    * @throws {FoldlogError} when the file cannot be opened; the store stays closed then
    */
-  reopen(): void {
+  async reopen(): Promise<void> {
     try {
       this.#db.close();
     } catch {
       // A connection in an unknown state may refuse to close; its file handle is released all the same.
     }
-    this.#db = openShardFile(this.#pool, this.file, this.definition, this.identity);
+    await this.#pool.revert(this.file);
+    this.#db = await openShardFile(this.#pool, this.file, this.definition, this.identity);
     this.#log = new ChainLog(this.#db);
     this.#folder = new Folder(this.definition, this.#db);
     this.#head = this.#log.head();

@@ -1,5 +1,6 @@
-// Where database files live. One pool per worker; every file of the workspace is in it. The OPFS pool of SQLite-WASM is the durable one
-// (real in browsers, simulated in Node for kill tests); the memory pool keeps nothing and says so. Decision 0006.
+// Where database files live. One pool per worker; every file of the workspace is in it. Two are durable: the OPFS pool of SQLite-WASM (real in
+// browsers, simulated in Node for kill tests) and files mirrored in memory over IndexedDB (mirror/mirror-pool.ts); the memory pool keeps nothing
+// and says so. Decisions 0006 and 0009.
 
 import type { SAHPoolUtil, Sqlite3Static } from '@sqlite.org/sqlite-wasm';
 import type { Bytes } from '../../kernel/bytes.ts';
@@ -9,8 +10,14 @@ import { Database } from './database.ts';
 /** What survives: `durable` a kill and, as far as the disk's flush is honest, a power cut; `volatile` nothing. */
 export type DurabilityClass = 'durable' | 'volatile';
 
+/** Where files survive. */
+export type Backend = 'opfs-pool' | 'indexeddb';
+
+/** Files of this prefix need not survive: a kill throws them away. */
+export const scratchPrefix = '/scratch-';
+
 export interface StoragePool {
-  readonly backend: 'opfs-pool' | 'memory';
+  readonly backend: Backend | 'memory';
   readonly durability: DurabilityClass;
   /** Why this backend was chosen, for status and people. */
   readonly verdict: string;
@@ -20,18 +27,27 @@ export interface StoragePool {
   /** Makes room for `count` more database files with their journals, before the first write needs it. */
   reserve(count: number): Promise<void>;
   /** Opens a file that exists. @throws {FoldlogError} `corrupt` `missingFile`: never an empty database in its place */
-  open(file: string): Database;
+  open(file: string): Promise<Database>;
   /** Creates a file that does not exist. */
   create(file: string): Database;
-  /** Puts a database image under a name that is free. */
+  /** Puts a database image under a name that is free; durable when it resolves. */
   importImage(file: string, image: Bytes): Promise<void>;
   /** Bytes of a closed database file. */
-  exportImage(file: string): Bytes;
+  exportImage(file: string): Promise<Bytes>;
   /** Forgets a closed file. */
   remove(file: string): void;
-  /** A read-only look at files as they stand on disk, while their writers stay open: see across.ts and image.ts. */
+  /**
+   * Resolves when every COMMIT of the file until now is durable; undefined when COMMIT itself made it so, which costs the caller no turn.
+   * A rejection leaves the file as it is in memory: its pages go with the next flush, unless the file is reverted.
+   * @throws {FoldlogError} `storageFull`, `locked` `ownerReplaced`, `unavailable`; `unknown` when even reading back gave no answer
+   */
+  flush(file: string): Promise<void> | undefined;
+  /** Takes a closed file back to what is durable. */
+  revert(file: string): Promise<void>;
+  /** A read-only look at committed pages, while their writers stay open: see across.ts and image.ts. Open it in the same turn. */
   attachImmutable(file: string): string;
-  close(): void;
+  /** Flushes what nobody waited for, as far as that is possible. */
+  close(): Promise<void>;
 }
 
 /** Slots a database needs: itself and its WAL. */
@@ -68,7 +84,7 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil, verdict: string): St
     async reserve(count) {
       await util.reserveMinimumCapacity(util.getFileCount() + count * slotsPerFile + slotsSpare);
     },
-    open(file) {
+    async open(file) {
       requireFile(has(file), file);
       return openAs(file, 'w');
     },
@@ -80,12 +96,14 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil, verdict: string): St
       requireFree(has(file), file);
       await util.importDb(file, image);
     },
-    exportImage: (file) => util.exportFile(file) as Bytes,
+    exportImage: async (file) => util.exportFile(file) as Bytes,
     remove(file) {
       util.unlink(file);
     },
+    flush: () => undefined,
+    revert: async () => undefined, // SQLite recovers a file from its WAL when it is opened
     attachImmutable: (file) => `file:${file}?vfs=${util.vfsName}&immutable=1`,
-    close() {
+    async close() {
       util.pauseVfs();
     },
   };
@@ -110,7 +128,7 @@ export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool
     has: (file) => files.has(file),
     files: () => [...files],
     reserve: async () => undefined,
-    open(file) {
+    async open(file) {
       requireFile(files.has(file), file);
       return openAs(file);
     },
@@ -136,7 +154,7 @@ export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool
         loaded.close();
       }
     },
-    exportImage(file) {
+    async exportImage(file) {
       const target = anchors.get(file);
       if (target === undefined) throw missing(file);
       return sqlite3.capi.sqlite3_js_db_export(target) as Bytes;
@@ -146,15 +164,17 @@ export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool
       anchors.delete(file);
       files.delete(file);
     },
+    flush: () => undefined,
+    revert: async () => undefined,
     attachImmutable: uri,
-    close() {
+    async close() {
       for (const target of anchors.values()) target.close();
       anchors.clear();
     },
   };
 }
 
-function requireFile(isThere: boolean, file: string): void {
+export function requireFile(isThere: boolean, file: string): void {
   if (!isThere) throw missing(file);
 }
 
@@ -167,6 +187,6 @@ const missing = (file: string): FoldlogError =>
     todo: 'nothing was created in its place; restore it from the relay',
   });
 
-function requireFree(isThere: boolean, file: string): void {
+export function requireFree(isThere: boolean, file: string): void {
   if (isThere) throw FoldlogError.misuse({ where: file, reason: 'fileExists', found: 'a file of that name', expected: 'a free name' });
 }

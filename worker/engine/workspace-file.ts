@@ -38,30 +38,40 @@ export interface HeldShard {
 
 export class WorkspaceFile {
   readonly db: Database;
+  readonly #pool: StoragePool;
   readonly #meta: Meta;
 
-  private constructor(db: Database) {
+  private constructor(pool: StoragePool, db: Database) {
+    this.#pool = pool;
     this.db = db;
     this.#meta = new Meta(db);
   }
 
-  static open(pool: StoragePool): WorkspaceFile {
+  static async open(pool: StoragePool): Promise<WorkspaceFile> {
     if (pool.has(workspaceFileName)) {
-      const db = pool.open(workspaceFileName);
+      const db = await pool.open(workspaceFileName);
       setExclusive(db, pool);
       const isFilled = db.value('PRAGMA application_id') === applicationId;
       if (!isFilled) db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
       setPragmas(db, pool);
       // Empty after a kill during its creation: nothing was ever answered from it.
       if (!isFilled) fill(db);
-      return new WorkspaceFile(db);
+      return new WorkspaceFile(pool, db);
     }
     const db = pool.create(workspaceFileName);
     setExclusive(db, pool);
     db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
     setPragmas(db, pool);
     fill(db);
-    return new WorkspaceFile(db);
+    return new WorkspaceFile(pool, db);
+  }
+
+  /**
+   * Resolves when every change until now is durable; undefined when it is. Awaited before something outside relies on a change. A failure takes
+   * nothing back here: the change goes with the next flush, and who must not keep it undoes it.
+   */
+  flush(): Promise<void> | undefined {
+    return this.#pool.flush(workspaceFileName);
   }
 
   get workspace(): WorkspaceId | undefined {

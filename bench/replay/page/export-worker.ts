@@ -1,6 +1,6 @@
 // Sends one shard's database file out of OPFS, after the engine has closed it. Only here does anything but the engine open a store.
 import startSqlite from '@sqlite.org/sqlite-wasm';
-import { webRandom } from '../../../kernel/web/web-host.ts';
+import { webRandom, webScheduler } from '../../../kernel/web/web-host.ts';
 import { openStorage } from '../../../worker/browser/storage.ts';
 import { holdLock, storeLockName } from '../../../worker/browser/store-lock.ts';
 import type { StoragePool } from '../../../worker/engine/storage-pool.ts';
@@ -31,11 +31,14 @@ addEventListener('message', async ({ data }: MessageEvent<ExportOrder>) => {
 async function send({ store, name, url }: ExportOrder): Promise<number> {
   await holdLock(storeLockName(store));
   Object.assign(globalThis, { sqlite3ApiConfig: { disable: { vfs: { opfs: true, 'opfs-wl': true } } } });
-  const { pool } = await openStorage(await startSqlite(), { store, allowMemory: false }, webRandom);
-  const found = pool.files().filter((file) => file.startsWith('/s-') && file.endsWith('.db') && settle(pool, file) === name);
+  const { pool } = await openStorage(await startSqlite(), { store, allowMemory: false }, { random: webRandom, scheduler: webScheduler });
+  const found: string[] = [];
+  for (const file of pool.files()) {
+    if (file.startsWith('/s-') && file.endsWith('.db') && (await settle(pool, file)) === name) found.push(file);
+  }
   const [file] = found;
   if (file === undefined || found.length > 1) throw new Error(`files of shard ${name}: ${found.join(', ') || 'none'}, one expected`);
-  const bytes = pool.exportImage(file);
+  const bytes = await pool.exportImage(file);
   for (let at = 0; at < bytes.length; at += pieceBytes) {
     const response = await fetch(`${url}?at=${at}`, { method: 'PUT', body: bytes.slice(at, at + pieceBytes) });
     if (!response.ok) throw new Error(`PUT ${url} at ${at}: status ${response.status}`);
@@ -44,8 +47,8 @@ async function send({ store, name, url }: ExportOrder): Promise<number> {
 }
 
 /** Takes the WAL into the file and marks it as one without, so that any SQLite opens a copy, read-only too. Returns the shard's name. */
-function settle(pool: StoragePool, file: string): unknown {
-  const db = pool.open(file);
+async function settle(pool: StoragePool, file: string): Promise<unknown> {
+  const db = await pool.open(file);
   try {
     db.requirePragma('locking_mode', 'exclusive', 'exclusive');
     db.requirePragma('journal_mode', 'delete', 'delete');

@@ -4,6 +4,7 @@ import { webVerifier } from '../../../kernel/web/web-crypto.ts';
 import { FoldlogError, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
 import { runSignatureVectors, type SignatureVector } from '../../vectors/run-signature-vectors.ts';
 import type { LabMessage } from './engine-worker.ts';
+import type { PoolAnswer, PoolJob } from './pool-worker.ts';
 import { catalogue, olderCatalogue, till } from './shards.ts';
 
 type Shards = readonly [typeof till, typeof catalogue];
@@ -63,6 +64,18 @@ async function shop(store: string, options: LabOptions = {}) {
   return { ws, shop: await ws.open('till', 'till-1') };
 }
 
+/** Runs one job in a worker of its own, which is ended as soon as it has answered. */
+async function pool(job: PoolJob): Promise<PoolAnswer> {
+  const poolWorker = new Worker(new URL('./pool-worker.ts', import.meta.url), { type: 'module' });
+  const answer = await new Promise<PoolAnswer>((resolve) => {
+    poolWorker.onmessage = ({ data }: MessageEvent<PoolAnswer>) => resolve(data);
+    poolWorker.onerror = ({ message }) => resolve({ kind: 'failed', message });
+    poolWorker.postMessage(job);
+  });
+  poolWorker.terminate();
+  return answer;
+}
+
 /** What a promise rejected with, as plain values; undefined when it did not. */
 async function failureOf(work: Promise<unknown>) {
   try {
@@ -79,6 +92,7 @@ const page = {
   open,
   shop,
   failureOf,
+  pool,
   sql,
   endWorker: () => worker?.terminate(),
   freezeWorker: (freezeMs: number) => tellWorker({ freezeMs }),

@@ -1,11 +1,13 @@
 // A workspace as the page holds it: opens the worker, routes its news, hands out shards.
 
 import { assertNever, FoldlogError, plainToError } from '../../../kernel/errors.ts';
+import type { FormFactor } from '../../../kernel/limits.ts';
 import type { ShardDefinition } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
 import type { EngineStatus } from '../../engine/engine.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
+import type { Backend } from '../../engine/storage-pool.ts';
 import { pollMsDefault } from '../bounds.ts';
 import { buildOf } from '../builds.ts';
 import { type News, statusFromWire } from '../protocol.ts';
@@ -25,6 +27,8 @@ export interface WorkspaceOptions<Definitions extends readonly ShardDefinition[]
   readonly worker: () => Worker;
   /** Consent to work without keeping anything where the browser has no durable storage. `status` says so. */
   readonly allowMemory?: boolean;
+  /** Where files may live, in the order of trying. Usual: the OPFS pool, then IndexedDB. */
+  readonly backends?: readonly Backend[];
   /** How often the relay is asked for news, ms. */
   readonly pollMs?: number;
 }
@@ -57,6 +61,8 @@ export async function openWorkspace<const Definitions extends readonly ShardDefi
       relay: options.relay === undefined ? undefined : new URL(options.relay, location.href).href.replace(/\/+$/, ''),
       pollMs: options.pollMs ?? pollMsDefault,
       allowMemory: options.allowMemory ?? false,
+      backends: options.backends ?? backendsDefault,
+      formFactor: formFactor(),
     },
     onNews: (news) => (workspace === undefined ? early.push(news) : workspace.take(news)),
     restore: async (line) => workspace?.restore(line),
@@ -213,6 +219,12 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
     this.#link.hint((engine) => engine.watchStatus(isWatched));
   }
 }
+
+const backendsDefault: readonly Backend[] = ['opfs-pool', 'indexeddb'];
+
+/** How much memory a tab may take: a small touch screen is a phone. */
+const formFactor = (): FormFactor =>
+  matchMedia('(pointer: coarse)').matches && Math.min(screen.width, screen.height) < 600 ? 'phone' : 'desktop';
 
 /** A moment when a person just decided to keep something here. Never waited for: one browser never answers. */
 function askToPersist(): void {
