@@ -15,7 +15,7 @@ import { durablePoolPromises, type PoolPromise, poolPromises } from './storage-p
 type Machine = { boot(): Promise<StoragePool>; kill(): void };
 
 const machines: Readonly<Record<'memory' | 'opfs-pool' | 'indexeddb', () => Machine>> = {
-  memory: () => ({ boot: async () => memoryPool(await bootSqlite(), 'test'), kill: () => undefined }),
+  memory: () => ({ boot: async () => memoryPool(await bootSqlite()), kill: () => undefined }),
   'opfs-pool': () => {
     const disk = new SimDisk(new SimWorld(1).stream('disk'));
     return {

@@ -6,17 +6,18 @@ import type { Http, Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 import type { Backend, StoragePool } from '../../worker/engine/storage-pool.ts';
-import type { Vault } from '../../worker/engine/vault.ts';
+import type { House, Vault } from '../../worker/engine/vault.ts';
 import { SimDisk, type StopMode } from './sim-disk.ts';
 import { SimPageStore } from './sim-page-store.ts';
 import { bootMirrorPool, bootPool } from './sim-sqlite.ts';
 import { type SimWorld, syncDeflate, syncDigest } from './sim-world.ts';
 
 /** Survives kills, as IndexedDB with strict durability does. */
-class SimVault implements Vault {
+export class SimVault implements Vault {
   readonly #seed: () => Uint8Array;
   readonly #markers = new Set<string>();
   #signer: Signer | undefined;
+  #house: House | undefined;
 
   constructor(seed: () => Uint8Array) {
     this.#seed = seed;
@@ -37,6 +38,14 @@ class SimVault implements Vault {
 
   async mark(file: string): Promise<void> {
     this.#markers.add(file);
+  }
+
+  async house(): Promise<House | undefined> {
+    return this.#house;
+  }
+
+  async settle(house: House): Promise<void> {
+    this.#house = house;
   }
 }
 
@@ -97,6 +106,7 @@ export class SimDevice {
       {
         pool,
         vault: this.vault,
+        verdict: 'simulated',
         clock: this.#world.clock,
         random: this.#world.random(this.name),
         scheduler,

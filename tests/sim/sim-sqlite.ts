@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import type { Sqlite3Static } from '@sqlite.org/sqlite-wasm';
 import type { Scheduler } from '../../kernel/ports.ts';
 import { openMirrorPool } from '../../worker/engine/mirror/mirror-pool.ts';
-import { openSahPool, type StoragePool } from '../../worker/engine/storage-pool.ts';
+import { type DurablePool, openSahPool } from '../../worker/engine/storage-pool.ts';
 import { activate, type SimDisk } from './sim-disk.ts';
 import type { SimPageStore } from './sim-page-store.ts';
 
@@ -38,13 +38,18 @@ export async function bootSqlite(): Promise<Sqlite3Static> {
   }
 }
 
-export async function bootPool(disk: SimDisk, directory = 'store'): Promise<StoragePool> {
-  const sqlite3 = await bootSqlite();
+export async function bootPool(disk: SimDisk, directory = 'store', instance?: Sqlite3Static): Promise<DurablePool> {
+  const sqlite3 = instance ?? (await bootSqlite());
   activate(disk);
-  return openSahPool(sqlite3, directory, 'simulated OPFS');
+  return openSahPool(sqlite3, directory);
 }
 
-export async function bootMirrorPool(pages: SimPageStore, scheduler: Scheduler, bytesMax = 64 * 1024 * 1024): Promise<StoragePool> {
-  const sqlite3 = await bootSqlite();
-  return openMirrorPool(sqlite3, { store: pages.connect(), scheduler }, { bytesMax, verdict: 'simulated pages' });
+export async function bootMirrorPool(
+  pages: SimPageStore,
+  scheduler: Scheduler,
+  bytesMax = 64 * 1024 * 1024,
+  instance?: Sqlite3Static,
+): Promise<DurablePool> {
+  const sqlite3 = instance ?? (await bootSqlite());
+  return openMirrorPool(sqlite3, { store: pages.connect(), scheduler }, { bytesMax });
 }

@@ -15,7 +15,7 @@ import { SimWorld } from '../sim/sim-world.ts';
 
 let pool: StoragePool;
 beforeAll(async () => {
-  pool = memoryPool(await bootSqlite(), 'test');
+  pool = memoryPool(await bootSqlite());
 });
 
 let files = 0;

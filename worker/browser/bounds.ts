@@ -23,7 +23,7 @@ export const sqliteStartMs = 30_000;
 /** Installing the OPFS pool takes 15 to 210 ms; a browser that needs this long does not answer at all. */
 export const storageProbeMs = 8_000;
 /** A second worker that loads SQLite and opens a transaction, once per library version. */
-export const leakTestMs = 10_000;
+export const leakTestMs = 5_000;
 /** A worker that just died frees its file handles a moment after its lock. */
 export const storageRetryDelaysMs = [50, 200, 800] as const;
 /** Opening IndexedDB, which waits for other connections when another version of the app holds an older one. */

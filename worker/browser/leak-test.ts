@@ -8,7 +8,7 @@ import { FoldlogError } from '../../kernel/errors.ts';
 import { leakTestMs } from './bounds.ts';
 import { pause, within } from './deadline.ts';
 
-/** Rows of the table: several pages more than the cache below holds. */
+/** Rows of 2 kB: fifty pages, many more than the cache below holds, so that most are written before the end. */
 const rows = 200;
 const file = '/leak.db';
 const namePrefix = 'foldlog-leak-test/';
@@ -56,12 +56,11 @@ async function leaveInside(loadSqlite: () => Promise<Sqlite3Static>): Promise<vo
   const { name } = globalThis as unknown as { readonly name: string };
   const sqlite3 = await loadSqlite();
   const pool = await openPool(sqlite3, name.slice(namePrefix.length));
-  const db = new pool.OpfsSAHPoolDb(file, 'c');
+  const db = new sqlite3.oo1.DB({ filename: file, flags: 'c', vfs: pool.vfsName });
   db.exec(`PRAGMA journal_mode=delete; PRAGMA cache_size=4; CREATE TABLE t (n INTEGER PRIMARY KEY, round INTEGER, filler TEXT) STRICT;
     WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ${rows})
-    INSERT INTO t SELECT n, 0, printf('%0500d', n) FROM c;
+    INSERT INTO t SELECT n, 0, printf('%02000d', n) FROM c;
     BEGIN; UPDATE t SET round = 1`);
-  sqlite3.capi.sqlite3_db_cacheflush(db);
 }
 
 /** True when the other worker was ended inside its transaction. */
@@ -84,7 +83,7 @@ async function endedInside(directory: string): Promise<boolean> {
 async function requireOldRows(sqlite3: Sqlite3Static, directory: string): Promise<void> {
   const pool = await retried(() => openPool(sqlite3, directory));
   try {
-    const db = new pool.OpfsSAHPoolDb(file, 'w');
+    const db = new sqlite3.oo1.DB({ filename: file, flags: 'w', vfs: pool.vfsName });
     try {
       const seen = db.selectArray('SELECT count(*), coalesce(sum(round), 0) FROM t') as readonly number[];
       if (seen[0] !== rows || seen[1] !== 0) throw leakFailure(`${seen[1]} of ${seen[0]} rows of a transaction that never ended`);
@@ -110,14 +109,16 @@ async function retried<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const openPool = (sqlite3: Sqlite3Static, directory: string): Promise<SAHPoolUtil> =>
-  sqlite3.installOpfsSAHPoolVfs({
+function openPool(sqlite3: Sqlite3Static, directory: string): Promise<SAHPoolUtil> {
+  const options = {
     name: directory,
     directory: `/foldlog-${directory}`,
     initialCapacity: 4,
     preserveOnInitFailure: true,
     forceReinitIfPreviouslyFailed: true,
-  });
+  };
+  return sqlite3.installOpfsSAHPoolVfs(options);
+}
 
 const leakFailure = (found: string, cause?: unknown): FoldlogError =>
   new FoldlogError('unavailable', {

@@ -27,13 +27,15 @@ export const prepareSqlite = (): Promise<Sqlite3Static> =>
  */
 export async function openStore(sqlite3: Sqlite3Static, settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
   const scheduler = workerScheduler();
-  const { pool, vault } = await openStorage(sqlite3, settings, { random: webRandom, scheduler });
+  const { pool, vault, verdict } = await openStorage(sqlite3, settings, { random: webRandom, scheduler });
   const ports = {
-    ...{ pool, vault, clock: webClock, random: webRandom, scheduler, deflate: webDeflate, bulkDigest: webBulkDigest },
+    ...{ pool, vault, verdict, clock: webClock, random: webRandom, scheduler, deflate: webDeflate, bulkDigest: webBulkDigest },
     verifier: await bestVerifier(),
     http: settings.relay === undefined ? undefined : webHttp(settings.relay),
   };
   const engine = await Engine.open(ports, { definitions, pollMs: settings.pollMs });
+  // biome-ignore lint/suspicious/noConsole: the one line that says where data lives
+  console.info(`foldlog: store ${settings.store} on ${pool.backend} (${pool.durability}). ${verdict}`);
   addEventListener('online', () => engine.wake(true));
   return engine;
 }

@@ -1,24 +1,28 @@
-// Chooses where files live, by doing: a backend is taken only after a probe was written, flushed, closed and read back in this worker.
-// `typeof` says little (some browsers have every name and refuse every call), and a user agent says nothing. The OPFS pool comes first, then files
-// over IndexedDB. Falls to memory only by consent, and not even then when something was saved here before: an empty shop must never stand in for
-// a full one.
+// Chooses where files live, by doing: a backend counts only when it kept something in this worker. `typeof` says little (some browsers have every
+// name and refuse every call), and a user agent says nothing. The OPFS pool comes first, then files over IndexedDB. Files that are somewhere else
+// than in the best place move there. Falls to memory only by consent, and not even then when something was saved here before: an empty shop must
+// never stand in for a full one.
 
 import type { Sqlite3Static } from '@sqlite.org/sqlite-wasm';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { type FormFactor, mirrorBytesMax } from '../../kernel/limits.ts';
 import type { Random, Scheduler } from '../../kernel/ports.ts';
+import { chooseHouse, type Housed } from '../engine/choose-house.ts';
 import { openMirrorPool } from '../engine/mirror/mirror-pool.ts';
-import { setExclusive, setPragmas } from '../engine/shard-file.ts';
-import { type Backend, memoryPool, openSahPool, type StoragePool } from '../engine/storage-pool.ts';
-import type { Vault } from '../engine/vault.ts';
+import { type Backend, type DurablePool, memoryPool, openSahPool, type StoragePool } from '../engine/storage-pool.ts';
+import type { House, Vault } from '../engine/vault.ts';
 import { storageProbeMs, storageRetryDelaysMs } from './bounds.ts';
 import { pause, within } from './deadline.ts';
+import { requireNoLeak } from './leak-test.ts';
+import { probeOpfs } from './opfs-probe.ts';
 import { IndexedDbVault, memoryVault } from './vault.ts';
 import { IdbPageStore } from './vfs/idb-page-store.ts';
 
 export interface Storage {
   readonly pool: StoragePool;
   readonly vault: Vault;
+  /** Why it is this one, in words for people and logs. */
+  readonly verdict: string;
 }
 
 export interface StorageSettings {
@@ -44,65 +48,64 @@ const backendsDefault: readonly Backend[] = ['opfs-pool', 'indexeddb'];
  */
 export async function openStorage(sqlite3: Sqlite3Static, settings: StorageSettings, ports: StoragePorts): Promise<Storage> {
   const vault = new IndexedDbVault(settings.store, ports.random);
-  const markers = await vault.markers().catch(asFailure('vault'));
-  // A vault that is there but held or newer: nothing is wrong with this browser, so memory is no way out.
-  if (markers instanceof FoldlogError && markers.kind !== 'unavailable') throw markers;
-  const marked = markers instanceof FoldlogError ? new Set<string>() : markers;
-  const found = await durablePool(sqlite3, settings, ports, marked);
-  if (!(found instanceof FoldlogError) && !(markers instanceof FoldlogError)) return { pool: found, vault };
-
-  const failure = found instanceof FoldlogError ? found : (markers as FoldlogError);
-  if (failure.kind !== 'unavailable') throw failure;
-  if (!settings.allowMemory || marked.size > 0) throw refusal(settings.store, failure, marked.size > 0);
-  const verdict = `memory, by consent of the app: nothing here survives this page. ${failure.where}: ${failure.found}`;
-  return { pool: memoryPool(sqlite3, verdict), vault: memoryVault(ports.random) };
+  const known = await recall(vault).catch(asFailure('vault'));
+  const houses = { order: settings.backends ?? backendsDefault, open: opener(sqlite3, settings, ports), vault };
+  const found = known instanceof FoldlogError ? known : await chooseHouse(houses, known.house);
+  if (!(found instanceof FoldlogError)) return { pool: found.pool, vault, verdict: words(found) };
+  // What is there but held, newer or damaged is no reason to go elsewhere.
+  if (found.kind !== 'unavailable') throw found;
+  const hasData = !(known instanceof FoldlogError) && known.hasData;
+  if (!settings.allowMemory || hasData) throw refusal(settings.store, found, hasData);
+  const verdict = `memory, by consent of the app: nothing here survives this page. ${found.where}: ${found.found}`;
+  return { pool: memoryPool(sqlite3), vault: memoryVault(ports.random), verdict };
 }
 
-/**
- * The first backend that works and holds what was saved here. When none does, the one of first choice speaks: its failure, or, where it works, the
- * pool itself, whose missing files the engine names.
- */
-async function durablePool(
-  sqlite3: Sqlite3Static,
-  settings: StorageSettings,
-  ports: StoragePorts,
-  marked: ReadonlySet<string>,
-): Promise<StoragePool | FoldlogError> {
-  let first: StoragePool | FoldlogError | undefined;
-  for (const backend of settings.backends ?? backendsDefault) {
-    const open = openers[backend];
-    const pool = await workingPool(backend, () => open(sqlite3, settings, ports)).catch(asFailure(backend));
-    if (!(pool instanceof FoldlogError) && [...marked].every((file) => pool.has(file))) {
-      if (first !== undefined && !(first instanceof FoldlogError)) await first.close();
+interface Known {
+  readonly house: House | undefined;
+  readonly hasData: boolean;
+}
+
+async function recall(vault: Vault): Promise<Known> {
+  const [house, markers] = [await vault.house(), await vault.markers()];
+  return { house, hasData: markers.size > 0 };
+}
+
+function opener(sqlite3: Sqlite3Static, { store, formFactor }: StorageSettings, ports: StoragePorts) {
+  const openers: Readonly<Record<Backend, () => Promise<DurablePool>>> = {
+    async 'opfs-pool'() {
+      await probeOpfs(store, ports.random);
+      const pool = await openSahPool(sqlite3, store);
+      await requireNoLeak(sqlite3);
       return pool;
-    }
-    if (first === undefined) first = pool;
-    else if (!(pool instanceof FoldlogError)) await pool.close();
-    else if (first instanceof FoldlogError && pool.kind !== 'unavailable') first = pool;
-  }
-  return first ?? FoldlogError.misuse({ where: 'backends', reason: 'noBackends', found: 'an empty list', expected: 'one or more' });
-}
-
-const openers: Readonly<Record<Backend, (sqlite3: Sqlite3Static, settings: StorageSettings, ports: StoragePorts) => Promise<StoragePool>>> =
-  {
-    'opfs-pool': (sqlite3, { store }) => openSahPool(sqlite3, store, 'OPFS pool: a probe was written, flushed and read back'),
-    indexeddb: (sqlite3, { store, formFactor }, { scheduler }) =>
+    },
+    indexeddb: () =>
       openMirrorPool(
         sqlite3,
-        { store: new IdbPageStore(store), scheduler },
-        {
-          bytesMax: mirrorBytesMax[formFactor ?? 'desktop'],
-          verdict: 'files in memory over IndexedDB: a probe was written, flushed and read back',
-        },
+        { store: new IdbPageStore(store), scheduler: ports.scheduler },
+        { bytesMax: mirrorBytesMax[formFactor ?? 'desktop'] },
       ),
   };
+  return (backend: Backend) => workingPool(backend, openers[backend]).catch(asFailure(backend));
+}
 
-async function workingPool(backend: Backend, open: () => Promise<StoragePool>): Promise<StoragePool> {
+function words({ pool, refused, moved }: Housed): string {
+  const ways = refused.map(({ where, found }) => `${where}: ${found}.`);
+  if (moved.kind === 'moved') ways.push(`Moved here from ${moved.from}.`);
+  if (moved.kind === 'stayed') ways.push(`${moved.better} works as well; moving there failed: ${moved.why.message}`);
+  return [verdicts[pool.backend], ...ways].join(' ');
+}
+
+const verdicts: Readonly<Record<Backend, string>> = {
+  'opfs-pool': 'OPFS pool: a probe was written, flushed and read back.',
+  indexeddb: 'Files in memory over IndexedDB: a strict transaction was written and completed.',
+};
+
+async function workingPool(backend: Backend, open: () => Promise<DurablePool>): Promise<DurablePool> {
   for (let attempt = 0; ; attempt++) {
     const delay = storageRetryDelaysMs[attempt];
     try {
       const late = (): FoldlogError => storageFailure(backend, 'no answer', `one within ${storageProbeMs} ms`);
-      return await within(storageProbeMs, probed(open), late);
+      return await within(storageProbeMs, open(), late);
     } catch (cause) {
       // Only what another worker still holds comes free by waiting.
       if (delay === undefined || cause instanceof FoldlogError) throw cause;
@@ -111,39 +114,10 @@ async function workingPool(backend: Backend, open: () => Promise<StoragePool>): 
   }
 }
 
-async function probed(open: () => Promise<StoragePool>): Promise<StoragePool> {
-  const pool = await open();
-  const file = '/probe.db';
-  const token = 'written, flushed, read back';
-  if (pool.has(file)) pool.remove(file);
-  await pool.reserve(1);
-  const written = pool.create(file);
-  try {
-    setExclusive(written, pool);
-    setPragmas(written, pool);
-    written.exec('CREATE TABLE probe (token TEXT) STRICT');
-    written.run('INSERT INTO probe VALUES (?)', [token]);
-  } finally {
-    written.close();
-  }
-  await pool.flush(file);
-  await pool.revert(file); // what is read next comes from where it was flushed to
-  const read = await pool.open(file);
-  try {
-    setExclusive(read, pool);
-    const found = read.value('SELECT token FROM probe');
-    if (found !== token) throw storageFailure(pool.backend, `a probe that reads ${String(found)}`, 'what was written');
-  } finally {
-    read.close();
-  }
-  pool.remove(file);
-  return pool;
-}
-
-const words: Readonly<Record<string, string>> = { 'opfs-pool': 'OPFS', indexeddb: 'IndexedDB' };
+const names: Readonly<Record<string, string>> = { 'opfs-pool': 'OPFS', indexeddb: 'IndexedDB' };
 
 const storageFailure = (where: string, found: string, expected: string, cause?: unknown): FoldlogError =>
-  new FoldlogError('unavailable', { where: words[where] ?? where, reason: 'storageFailed', found, expected, cause });
+  new FoldlogError('unavailable', { where: names[where] ?? where, reason: 'storageFailed', found, expected, cause });
 
 const asFailure =
   (where: string) =>

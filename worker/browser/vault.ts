@@ -7,7 +7,7 @@ import { portableSigner, randomSeed } from '../../kernel/ed25519.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Random, Signer } from '../../kernel/ports.ts';
 import { generateWebKeyPair, hasWebEd25519, webSigner } from '../../kernel/web/web-crypto.ts';
-import type { Vault } from '../engine/vault.ts';
+import type { House, Vault } from '../engine/vault.ts';
 import { vaultOpenMs } from './bounds.ts';
 import { within } from './deadline.ts';
 
@@ -17,13 +17,15 @@ type StoredKey = { readonly kind: 'web'; readonly pair: CryptoKeyPair } | { read
 interface VaultSchema extends DBSchema {
   key: { key: string; value: StoredKey };
   marker: { key: string; value: { readonly file: string } };
+  house: { key: string; value: House };
 }
 
 type Connection = IDBPDatabase<VaultSchema>;
 
 const strict = { durability: 'strict' } as const;
 const deviceKey = 'device';
-const layoutVersion = 1;
+const houseKey = 'house';
+const layoutVersion = 2;
 
 export class IndexedDbVault implements Vault {
   readonly #name: string;
@@ -64,6 +66,18 @@ export class IndexedDbVault implements Vault {
     });
   }
 
+  async house(): Promise<House | undefined> {
+    return this.#use('house', (db) => db.get('house', houseKey));
+  }
+
+  async settle(house: House): Promise<void> {
+    await this.#use('house', async (db) => {
+      const transaction = db.transaction('house', 'readwrite', strict);
+      await transaction.store.put(house, houseKey);
+      await transaction.done;
+    });
+  }
+
   async #freshKey(): Promise<StoredKey> {
     if (await hasWebEd25519()) return { kind: 'web', pair: await generateWebKeyPair() };
     return { kind: 'software', seed: randomSeed(this.#random) };
@@ -93,9 +107,12 @@ export class IndexedDbVault implements Vault {
 
   #open(): Promise<Connection> {
     return openDB<VaultSchema>(this.#name, layoutVersion, {
-      upgrade(db) {
-        db.createObjectStore('key');
-        db.createObjectStore('marker');
+      upgrade(db, from) {
+        if (from < 1) {
+          db.createObjectStore('key');
+          db.createObjectStore('marker');
+        }
+        db.createObjectStore('house');
       },
       // A newer version of the app, or a person clearing data, must not wait for this worker.
       blocking: (_current, _blocked, event) => {
@@ -124,6 +141,8 @@ export function memoryVault(random: Random): Vault {
     async mark(file) {
       marked.add(file);
     },
+    house: async () => undefined,
+    settle: async () => undefined,
   };
 }
 

@@ -29,6 +29,8 @@ import { WorkspaceFile } from './workspace-file.ts';
 export interface EnginePorts {
   readonly pool: StoragePool;
   readonly vault: Vault;
+  /** Why files live where they do, in words. */
+  readonly verdict: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
@@ -150,7 +152,7 @@ export class Engine {
     return {
       backend: pool.backend,
       durability: pool.durability,
-      verdict: pool.verdict,
+      verdict: this.#ports.verdict,
       key: this.#signer.hold,
       workspace: this.#workspaceStatus(),
       link: this.#control.link,

@@ -19,8 +19,6 @@ export const scratchPrefix = '/scratch-';
 export interface StoragePool {
   readonly backend: Backend | 'memory';
   readonly durability: DurabilityClass;
-  /** Why this backend was chosen, for status and people. */
-  readonly verdict: string;
   readonly sqlite3: Sqlite3Static;
   has(file: string): boolean;
   files(): readonly string[];
@@ -50,13 +48,18 @@ export interface StoragePool {
   close(): Promise<void>;
 }
 
+/** A pool whose files survive this worker. */
+export interface DurablePool extends StoragePool {
+  readonly backend: Backend;
+}
+
 /** Slots a database needs: itself and its WAL. */
 const slotsPerFile = 2;
 /** Held free for temporary and rollback journals. */
 const slotsSpare = 4;
 
 /** Opens the pool of one workspace store. The caller holds the Web Lock already (decision 0006). */
-export async function openSahPool(sqlite3: Sqlite3Static, directory: string, verdict: string): Promise<StoragePool> {
+export async function openSahPool(sqlite3: Sqlite3Static, directory: string): Promise<DurablePool> {
   const options = {
     name: `foldlog-${directory}`,
     directory: `/foldlog/${directory}`,
@@ -67,17 +70,16 @@ export async function openSahPool(sqlite3: Sqlite3Static, directory: string, ver
     forceReinitIfPreviouslyFailed: true,
   };
   const util = await sqlite3.installOpfsSAHPoolVfs(options);
-  return sahPool(sqlite3, util, verdict);
+  return sahPool(sqlite3, util);
 }
 
-function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil, verdict: string): StoragePool {
+function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
   const openAs = (file: string, flags: 'w' | 'cw'): Database =>
     new Database(sqlite3, new sqlite3.oo1.DB({ filename: file, flags, vfs: util.vfsName }), file);
   const has = (file: string): boolean => util.getFileNames().includes(file);
   return {
     backend: 'opfs-pool',
     durability: 'durable',
-    verdict,
     sqlite3,
     has,
     files: () => util.getFileNames(),
@@ -110,7 +112,7 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil, verdict: string): St
 }
 
 /** Databases that live as long as this worker. Only by consent of the app. */
-export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool {
+export function memoryPool(sqlite3: Sqlite3Static): StoragePool {
   const files = new Set<string>();
   const uri = (file: string): string => `file:${file}?vfs=memdb`;
   /** Keeps each shared memory database alive while no one else has it open. */
@@ -123,7 +125,6 @@ export function memoryPool(sqlite3: Sqlite3Static, verdict: string): StoragePool
   return {
     backend: 'memory',
     durability: 'volatile',
-    verdict,
     sqlite3,
     has: (file) => files.has(file),
     files: () => [...files],

@@ -60,11 +60,11 @@ async function boot(job: PoolJob): Promise<StoragePool> {
   const sqlite3 = await startSqlite();
   if (job.backend === 'indexeddb') {
     const store = new IdbPageStore(job.store, job.kind === 'commits' ? job.durability : 'strict');
-    return openMirrorPool(sqlite3, { store, scheduler: webScheduler }, { bytesMax: 256 * 1024 * 1024, verdict: 'test' });
+    return openMirrorPool(sqlite3, { store, scheduler: webScheduler }, { bytesMax: 256 * 1024 * 1024 });
   }
   for (let attempt = 0; ; attempt++) {
     try {
-      return await openSahPool(sqlite3, job.store, 'test');
+      return await openSahPool(sqlite3, job.store);
     } catch (error) {
       if (attempt === 40) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50)); // the worker before frees its handles a moment after its end

@@ -5,7 +5,7 @@ import { type Bytes, isSameBytes, utf8 } from '../../../kernel/bytes.ts';
 import { FoldlogError } from '../../../kernel/errors.ts';
 import type { Scheduler } from '../../../kernel/ports.ts';
 import { Database } from '../database.ts';
-import { requireFile, requireFree, type StoragePool, scratchPrefix } from '../storage-pool.ts';
+import { type DurablePool, requireFile, requireFree, scratchPrefix } from '../storage-pool.ts';
 import { FlushQueue } from './flush-queue.ts';
 import { MirrorFile, PageBudget } from './mirror-file.ts';
 import { installMirrorVfs, type MirrorVfs } from './mirror-vfs.ts';
@@ -15,7 +15,6 @@ import { FileReader, pageBytes, readFile } from './stored.ts';
 export interface MirrorSettings {
   /** Bytes of all files together. */
   readonly bytesMax: number;
-  readonly verdict: string;
 }
 
 /** Becomes the owner of the store. The caller holds its Web Lock already; the owner epoch is for the day a lock is not enough. */
@@ -23,7 +22,7 @@ export async function openMirrorPool(
   sqlite3: Sqlite3Static,
   ports: { readonly store: PageStore; readonly scheduler: Scheduler },
   settings: MirrorSettings,
-): Promise<StoragePool> {
+): Promise<DurablePool> {
   const { batch, files } = await ports.store.open();
   return new MirrorPool(sqlite3, ports.store, new FlushQueue(ports.store, ports.scheduler, batch), settings, files);
 }
@@ -31,10 +30,9 @@ export async function openMirrorPool(
 /** A file in the store that was not read yet keeps its size, so that the cap counts it. */
 type Held = { readonly kind: 'stored'; readonly pages: number } | { readonly kind: 'loaded'; readonly file: MirrorFile };
 
-class MirrorPool implements StoragePool {
+class MirrorPool implements DurablePool {
   readonly backend = 'indexeddb';
   readonly durability = 'durable';
-  readonly verdict: string;
   readonly sqlite3: Sqlite3Static;
   readonly #store: PageStore;
   readonly #queue: FlushQueue;
@@ -44,7 +42,6 @@ class MirrorPool implements StoragePool {
 
   constructor(sqlite3: Sqlite3Static, store: PageStore, queue: FlushQueue, settings: MirrorSettings, files: readonly unknown[]) {
     this.sqlite3 = sqlite3;
-    this.verdict = settings.verdict;
     this.#store = store;
     this.#queue = queue;
     this.#budget = new PageBudget(settings.bytesMax);
