@@ -1,6 +1,6 @@
 // Kills a real browser, all its processes at once, while it saves; what was acknowledged must be there when it starts again, in one whole chain,
 // with the tables that chain folds to. Part of the load rewrites more pages in place than the page cache holds, so that uncommitted pages reach
-// the files before COMMIT does.
+// the files (or, over IndexedDB, the pages in memory) before COMMIT does.
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bytesToHex, hexToBytes } from '../../kernel/bytes.ts';
@@ -14,6 +14,12 @@ import { Device, type Site, serveLab } from './harness.ts';
 
 const kills = 10;
 const seed = 20261121;
+
+/** A store and the fault its worker starts with, which decides the backend: faults.ts. */
+interface Place {
+  readonly store: string;
+  readonly fault: string;
+}
 
 interface Acknowledged {
   readonly group: string;
@@ -33,19 +39,22 @@ afterAll(async () => {
   await site?.close();
 });
 
-test(`every acknowledged save survives SIGKILL of the browser, at ${kills} moments: seed ${seed}`, async () => {
+test.each<readonly [string, Place]>([
+  ['opfs-pool', { store: 'kill-opfs', fault: '' }],
+  ['indexeddb', { store: 'kill-idb', fault: 'opfs-refuses' }],
+])(`every acknowledged save survives SIGKILL of the browser, at ${kills} moments, %s: seed ${seed}`, async (backend, place) => {
   const random = mulberry32(seed);
   const acknowledged: Acknowledged[] = [];
   const perLife: number[] = [];
   let rewrites = 0;
   for (let life = 0; life <= kills; life++) {
     const page = await device.page(site.origin);
-    if (life === 0) await prepare(page);
-    else rewrites = await requireSound(page, acknowledged);
+    if (life === 0) await prepare(page, place);
+    else rewrites = await requireSound(page, place, backend, acknowledged);
     if (life === kills) break;
     const before = acknowledged.length;
     await page.exposeFunction('acknowledge', (entry: Acknowledged) => acknowledged.push(entry));
-    page.evaluate(load, { life }).catch(() => undefined); // ends with the browser
+    page.evaluate(load, { life, place }).catch(() => undefined); // ends with the browser
     await expect.poll(() => acknowledged.length, { timeout: 20_000 }).toBeGreaterThan(before + 5);
     await new Promise((resolve) => setTimeout(resolve, Math.floor(random() * 700)));
     await device.kill();
@@ -55,18 +64,18 @@ test(`every acknowledged save survives SIGKILL of the browser, at ${kills} momen
   expect(rewrites).toBeGreaterThan(kills);
 });
 
-async function prepare(page: Page): Promise<void> {
-  await page.evaluate(async () => {
-    const { ws, shop } = await lab.shop('kill');
+async function prepare(page: Page, place: Place): Promise<void> {
+  await page.evaluate(async ({ store, fault }) => {
+    const { ws, shop } = await lab.shop(store, { fault });
     await shop.save('stock.fill', {});
     await ws.close();
-  });
+  }, place);
 }
 
 /** Saves of every size, some alone and some together, until the browser dies. */
-async function load({ life }: { readonly life: number }): Promise<void> {
+async function load({ life, place }: { readonly life: number; readonly place: Place }): Promise<void> {
   const { acknowledge } = globalThis as unknown as { acknowledge(entry: Acknowledged): Promise<void> };
-  const ws = await lab.open({ store: 'kill' });
+  const ws = await lab.open(place);
   const shop = await ws.open('till', 'till-1');
   const line = (sale: string, sku = 'A') => ['sale.line', { sale, sku, qty: 1, cents: 100 }] as const;
   for (let n = 0; ; n++) {
@@ -79,8 +88,9 @@ async function load({ life }: { readonly life: number }): Promise<void> {
 }
 
 /** Everything that must hold after any kill, judged here from the bytes. Answers how often all of `stock` was rewritten. */
-async function requireSound(page: Page, acknowledged: readonly Acknowledged[]): Promise<number> {
-  const found = await page.evaluate(readAll);
+async function requireSound(page: Page, place: Place, backend: string, acknowledged: readonly Acknowledged[]): Promise<number> {
+  const found = await page.evaluate(readAll, place);
+  expect(found.backend).toBe(backend);
   expect(found.integrity).toBe('ok');
   const key = publicKey(hexToBytes(found.key));
   const places = new Map<string, number>();
@@ -119,8 +129,9 @@ async function requireSound(page: Page, acknowledged: readonly Acknowledged[]): 
 }
 
 /** The whole store as it is on this device, through the page's own API. */
-async function readAll() {
-  const ws = await lab.open({ store: 'kill' });
+async function readAll(place: Place) {
+  const ws = await lab.open(place);
+  const { backend } = await ws.status();
   const shop = await ws.open('till', 'till-1');
   const [groups, lines, stock, integrity] = await shop.read([
     lab.sql<{ header: string; salt: string; body: string; seal: string }>`SELECT lower(hex(header)) AS header, lower(hex(salt)) AS salt,
@@ -131,7 +142,7 @@ async function readAll() {
   ]);
   await ws.close();
   const db = await new Promise<IDBDatabase>((resolve, reject) => {
-    const request = indexedDB.open('foldlog/kill');
+    const request = indexedDB.open(`foldlog/${place.store}`);
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
@@ -143,7 +154,7 @@ async function readAll() {
   db.close();
   const raw = new Uint8Array(await crypto.subtle.exportKey('raw', stored.pair.publicKey));
   const key = Array.from(raw, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return { groups, lines: lines.map(({ line }) => line), stock, integrity: integrity[0]?.integrity_check, key };
+  return { groups, lines: lines.map(({ line }) => line), stock, integrity: integrity[0]?.integrity_check, key, backend };
 }
 
 function mulberry32(start: number): () => number {
