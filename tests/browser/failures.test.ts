@@ -193,18 +193,18 @@ describe('a browser without the origin private file system', () => {
     expect(seen).toEqual({ backend: 'indexeddb', durability: 'durable', count: { n: 1 } });
   });
 
-  test('opens what it kept in IndexedDB also once it has that file system', async () => {
+  test('moves what it kept in IndexedDB once it has that file system, and goes on there', async () => {
     const seen = await page.evaluate(async () => {
       const { ws, shop } = await lab.shop('came-back', { fault: 'opfs-refuses' });
       await shop.save('sale.line', { sale: 'S1', sku: 'A', qty: 1, cents: 1 });
       await ws.close();
       const again = await lab.open({ store: 'came-back' });
-      const { backend } = await again.status();
+      const { backend, verdict } = await again.status();
       const [[count] = []] = await (await again.open('till', 'till-1')).read([lab.sql<{ n: number }>`SELECT count(*) AS n FROM saleLine`]);
       await again.close();
-      return { backend, count };
+      return { backend, verdict, count };
     });
-    expect(seen).toEqual({ backend: 'indexeddb', count: { n: 1 } });
+    expect(seen).toEqual({ backend: 'opfs-pool', verdict: expect.stringContaining('Moved here from indexeddb.'), count: { n: 1 } });
   });
 });
 
@@ -239,7 +239,7 @@ describe('the vault', () => {
   test('that a newer version of the app made: upgradeNeeded', async () => {
     const failure = await page.evaluate(async () => {
       await new Promise<void>((resolve) => {
-        const request = indexedDB.open('foldlog/newer', 2);
+        const request = indexedDB.open('foldlog/newer', 99);
         request.onsuccess = () => {
           request.result.close();
           resolve();

@@ -20,6 +20,8 @@ export const workerRestartsMax = 3;
 export const workerStartMs = 20_000;
 /** Fetching and compiling SQLite (about 0.4 MB compressed) over the same line. */
 export const sqliteStartMs = 30_000;
+/** Writing and reading back a few bytes takes milliseconds; a browser that never answers is not waited for longer. */
+export const opfsProbeMs = 3_000;
 /** Installing the OPFS pool takes 15 to 210 ms; a browser that needs this long does not answer at all. */
 export const storageProbeMs = 8_000;
 /** A second worker that loads SQLite and opens a transaction, once per library version. */

@@ -11,7 +11,7 @@ import { chooseHouse, type Housed } from '../engine/choose-house.ts';
 import { openMirrorPool } from '../engine/mirror/mirror-pool.ts';
 import { type Backend, type DurablePool, memoryPool, openSahPool, type StoragePool } from '../engine/storage-pool.ts';
 import type { House, Vault } from '../engine/vault.ts';
-import { storageProbeMs, storageRetryDelaysMs } from './bounds.ts';
+import { opfsProbeMs, storageProbeMs, storageRetryDelaysMs } from './bounds.ts';
 import { pause, within } from './deadline.ts';
 import { requireNoLeak } from './leak-test.ts';
 import { probeOpfs } from './opfs-probe.ts';
@@ -73,7 +73,7 @@ async function recall(vault: Vault): Promise<Known> {
 function opener(sqlite3: Sqlite3Static, { store, formFactor }: StorageSettings, ports: StoragePorts) {
   const openers: Readonly<Record<Backend, () => Promise<DurablePool>>> = {
     async 'opfs-pool'() {
-      await probeOpfs(store, ports.random);
+      await within(opfsProbeMs, probeOpfs(store, ports.random), () => late('opfs-pool', opfsProbeMs));
       const pool = await openSahPool(sqlite3, store);
       await requireNoLeak(sqlite3);
       return pool;
@@ -104,8 +104,7 @@ async function workingPool(backend: Backend, open: () => Promise<DurablePool>): 
   for (let attempt = 0; ; attempt++) {
     const delay = storageRetryDelaysMs[attempt];
     try {
-      const late = (): FoldlogError => storageFailure(backend, 'no answer', `one within ${storageProbeMs} ms`);
-      return await within(storageProbeMs, open(), late);
+      return await within(storageProbeMs, open(), () => late(backend, storageProbeMs));
     } catch (cause) {
       // Only what another worker still holds comes free by waiting.
       if (delay === undefined || cause instanceof FoldlogError) throw cause;
@@ -113,6 +112,8 @@ async function workingPool(backend: Backend, open: () => Promise<DurablePool>): 
     await pause(delay);
   }
 }
+
+const late = (backend: Backend, ms: number): FoldlogError => storageFailure(backend, 'no answer', `one within ${ms} ms`);
 
 const names: Readonly<Record<string, string>> = { 'opfs-pool': 'OPFS', indexeddb: 'IndexedDB' };
 
