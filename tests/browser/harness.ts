@@ -91,10 +91,16 @@ export class Device {
   }
 
   /** A page on `url`, in the running browser or a new one. */
-  async page(url: string): Promise<Page> {
+  async open(url: string): Promise<Page> {
     this.#context ??= await chromium.launchPersistentContext(this.profile, launchOptions());
     const page = await this.#context.newPage();
     await page.goto(url);
+    return page;
+  }
+
+  /** The same, on the test page. */
+  async page(url: string): Promise<Page> {
+    const page = await this.open(url);
     await page.waitForFunction(() => 'lab' in globalThis);
     return page;
   }
