@@ -3,7 +3,12 @@ import type { Page } from 'playwright';
 import { Device } from '../harness.ts';
 import type { Body, Engine, EngineDevice, Tab } from './engine.ts';
 
-export const chromiumEngine: Engine = { name: 'Chromium', mode: 'as it comes', missing: undefined, makeDevice: () => ChromiumDevice.make() };
+export const chromiumEngine: Engine = {
+  name: 'Chromium',
+  mode: 'as it comes',
+  missing: undefined,
+  makeDevice: () => ChromiumDevice.make(),
+};
 
 class ChromiumDevice implements EngineDevice {
   readonly #device: Device;

@@ -2,8 +2,8 @@
 // in three ways (decision 0006 takes none of their names for granted): each is a mode here. A fourth keeps its data on disk.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -84,12 +84,12 @@ class WebKitDevice implements EngineDevice {
 
   /** The browser is asked to end, then whatever did not follow is ended. */
   async stop(): Promise<void> {
-    await this.#running?.session.end().catch(() => undefined);
+    await this.#running?.session.end();
     await this.kill();
   }
 
   async remove(): Promise<void> {
-    await this.stop();
+    await this.kill();
     await rm(this.#home, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }
 
@@ -102,7 +102,11 @@ class WebKitDevice implements EngineDevice {
     const display = await firstLine(screen.stdio[3] as Readable);
     const port = await freePort();
     // A group of its own: the browser and its processes are in it, and die together.
-    const driver = spawn(found.driver, [`--port=${port}`], { detached: true, stdio: 'ignore', env: await environment(this.#home, display) });
+    const driver = spawn(found.driver, [`--port=${port}`], {
+      detached: true,
+      stdio: 'ignore',
+      env: await environment(this.#home, display),
+    });
     try {
       const start = modes[this.#mode](found, join(this.#home, 'store'));
       const session = await WebDriverSession.start(`http://127.0.0.1:${port}`, { 'webkitgtk:browserOptions': start });
