@@ -1,5 +1,6 @@
 // The one small interface over three ways of driving a browser, so that a promise is tested by the same lines in every engine: Playwright for
 // Chromium, WebDriver BiDi for Firefox, plain WebDriver for WebKit. It is as wide as the tests need and no wider.
+import { spawnSync } from 'node:child_process';
 import { describe } from 'vitest';
 
 export interface Engine {
@@ -56,11 +57,13 @@ export async function waitFor(tab: Tab, condition: string): Promise<void> {
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Kills a process group and waits until the system has no more of it. */
+/** Kills a process group and waits until nothing of it runs; what only waits to be reaped holds no file and no lock. */
 export async function killGroup(leader: number): Promise<void> {
   try {
-    for (process.kill(-leader, 'SIGKILL'); ; process.kill(-leader, 0)) await pause(10);
+    process.kill(-leader, 'SIGKILL');
   } catch (cause) {
     if (!(cause instanceof Error && 'code' in cause && cause.code === 'ESRCH')) throw cause;
   }
+  const isRunning = (line: string): boolean => new RegExp(`^\\s*${leader}\\s+[^Z]`).test(line);
+  while (spawnSync('ps', ['-Ao', 'pgid=,stat='], { encoding: 'utf8' }).stdout.split('\n').some(isRunning)) await pause(10);
 }
