@@ -72,8 +72,11 @@ export const withCheck = (report: Report, id: CheckId, state: CheckState, words 
 export function latencyOf(times: readonly number[]): Latency {
   const sorted = [...times].sort((a, b) => a - b);
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  return { p50Ms: at(0.5), p95Ms: at(0.95) };
+  return { p50Ms: toMicros(at(0.5)), p95Ms: toMicros(at(0.95)) };
 }
+
+/** Milliseconds with no more digits than any browser's clock has. */
+export const toMicros = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 export type Verdict = 'new' | 'running' | 'reload' | 'passed' | 'failed';
 
@@ -89,7 +92,7 @@ export const said = (error: unknown): string => (error instanceof Error ? error.
 
 /** `0.4 ms`; what is shorter than the clock's step is said to be. */
 export function millis(ms: number, clockStepMs: number): string {
-  if (ms < clockStepMs) return `under ${Number(clockStepMs.toPrecision(1))} ms`;
+  if (ms < clockStepMs) return `under ${clockStepMs} ms`;
   return `${Number(ms.toPrecision(ms < 100 ? 2 : 3))} ms`;
 }
 

@@ -4,7 +4,18 @@
 import { openWorkspace, sql } from 'foldlog';
 import { entries, entriesOf, type Lane, lanes, opBytes } from './entries.ts';
 import { type FloorKind, type FloorResult, measureFloor } from './floors.ts';
-import { blankChecks, type CheckId, type Latency, latencyOf, latencyWords, type Measure, type Report, said, withCheck } from './report.ts';
+import {
+  blankChecks,
+  type CheckId,
+  type Latency,
+  latencyOf,
+  latencyWords,
+  type Measure,
+  type Report,
+  said,
+  toMicros,
+  withCheck,
+} from './report.ts';
 import { storeName } from './stored.ts';
 
 /** Told after every step. */
@@ -71,7 +82,7 @@ export async function runUntilReload(tell: Tell): Promise<Report> {
     const { backend, durability, verdict, key } = await ws.status();
     report = { ...report, storage: { backend, durability, verdict, key } };
     if (durability !== 'durable') throw new Error(`${durability}: ${verdict}`);
-    return `${durability}, on ${backend}. ${verdict}.`;
+    return `On ${backend}, ${durability}. ${verdict}.`;
   });
   const { storage } = report;
   if (storage === undefined) move(withCheck(report, 'key', 'not run', 'There is no store.'));
@@ -176,5 +187,5 @@ function clockStep(): number {
     last = now;
     seen++;
   }
-  return step;
+  return toMicros(step);
 }

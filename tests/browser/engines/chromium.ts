@@ -1,14 +1,18 @@
 // Chromium behind the common interface: the Device of the other browser tests, driven by Playwright.
-import type { Page } from 'playwright';
+import { type BrowserContextOptions, devices, type Page } from 'playwright';
 import { Device } from '../harness.ts';
 import type { Body, Engine, EngineDevice, Tab } from './engine.ts';
 
-export const chromiumEngine: Engine = {
+const chromium = (mode: string, look: BrowserContextOptions): Engine => ({
   name: 'Chromium',
-  mode: 'as it comes',
-  missing: undefined,
-  makeDevice: () => ChromiumDevice.make(),
-};
+  mode,
+  missing: undefined, // nothing runs without it
+  makeDevice: () => ChromiumDevice.make(look),
+});
+
+export const chromiumEngine = chromium('as it comes', {});
+/** The narrowest phone the demo is made for. */
+export const chromiumPhone = chromium('as a phone', { ...devices['Pixel 7'], viewport: { width: 360, height: 740 } });
 
 class ChromiumDevice implements EngineDevice {
   readonly #device: Device;
@@ -18,8 +22,8 @@ class ChromiumDevice implements EngineDevice {
     this.#device = device;
   }
 
-  static async make(): Promise<ChromiumDevice> {
-    return new ChromiumDevice(await Device.make());
+  static async make(look: BrowserContextOptions): Promise<ChromiumDevice> {
+    return new ChromiumDevice(await Device.make(look));
   }
 
   async open(url: string): Promise<Tab> {
