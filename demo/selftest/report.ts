@@ -81,11 +81,12 @@ export const toMicros = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 export type Verdict = 'new' | 'running' | 'reload' | 'passed' | 'failed';
 
 export function verdictOf({ checks }: Report): Verdict {
-  const states = checks.map(({ state }) => state);
-  if (states.includes('running')) return 'running';
-  if (states.includes('failed')) return 'failed';
-  if (states.every((state) => state === 'passed')) return 'passed';
-  return states.filter((state) => state === 'waiting').length === 1 ? 'reload' : 'new';
+  const isOpen = ({ state }: Check): boolean => state === 'waiting' || state === 'running';
+  const isIn = (state: CheckState): boolean => checks.some((check) => check.state === state);
+  if (checks.every(({ state }) => state === 'waiting')) return 'new';
+  if (isIn('running') || checks.some((check) => check.id !== 'reload' && isOpen(check))) return 'running';
+  if (isIn('failed')) return 'failed';
+  return isIn('waiting') ? 'reload' : 'passed';
 }
 
 export const said = (error: unknown): string => (error instanceof Error ? error.message : String(error));

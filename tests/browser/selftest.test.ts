@@ -61,7 +61,7 @@ for (const engine of [chromiumPhone, firefoxEngine]) {
       await tab.reload();
       await until(tab, 'failed');
       const { checks } = await reportOf(tab);
-      expect(checks.at(-1)).toMatchObject({ state: 'failed', words: expect.stringContaining('missing') });
+      expect(checks.at(-1)).toMatchObject({ state: 'failed', words: expect.stringContaining('found a marker without its file') });
     });
 
     test('fails when the browser forgot everything, because the address remembers', async () => {
