@@ -23,7 +23,7 @@ const verdictWords: Readonly<Record<Verdict, readonly [title: string, todo: stri
     'Or close the browser, even switch the device off and on, then open this address again: what was saved must be there.',
   ],
   passed: ['Passed', 'What was saved is there. Reload as often as you like: it is checked again each time.'],
-  failed: ['Failed', 'The line below says what was found. Send the results to whoever asked you for them.'],
+  failed: ['Failed', 'What is marked so below says what was found. Send the results to whoever asked you for them.'],
 };
 
 const stateWords: Readonly<Record<CheckState, string>> = {
