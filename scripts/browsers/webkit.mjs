@@ -17,15 +17,18 @@ const BINDINGS = "import gi; gi.require_version('WebKit2', '4.1'); gi.require_ve
 /**
  * All parts, or `undefined` when one is missing. Installs nothing. WEBKIT_DRIVER_PATH names another driver.
  * @returns {WebKit | undefined}
+ * @throws {Error} `WEBKIT_DRIVER_PATH` is set but names nothing
  */
 export function findWebKit() {
-  const driver = process.env.WEBKIT_DRIVER_PATH ?? '/usr/bin/WebKitWebDriver';
+  const wished = process.env.WEBKIT_DRIVER_PATH;
+  if (wished && !existsSync(wished)) throw new Error(`WEBKIT_DRIVER_PATH names ${wished}, which is not there: correct it or unset it`);
+  const driver = wished || '/usr/bin/WebKitWebDriver';
   const screen = '/usr/bin/Xvfb';
+  if (![driver, screen, PYTHON].every((path) => existsSync(path))) return undefined;
   const miniBrowser = readdirSync('/usr/lib')
     .map((folder) => join('/usr/lib', folder, 'webkit2gtk-4.1', 'MiniBrowser'))
     .find((path) => existsSync(path));
-  if (miniBrowser === undefined || ![driver, screen, PYTHON].every((path) => existsSync(path))) return undefined;
-  if (spawnSync(PYTHON, ['-c', BINDINGS]).status !== 0) return undefined;
+  if (miniBrowser === undefined || spawnSync(PYTHON, ['-c', BINDINGS]).status !== 0) return undefined;
   return { driver, miniBrowser, screen, python: PYTHON };
 }
 
