@@ -43,8 +43,14 @@ describeEngine(firefoxEngine, () => {
       if (life > 0) await requireKept(tab);
       if (life === kills) break;
       const before = journal.sales.length;
-      tab.evaluate(saveUntilKilled, { life, groupOps, journal: journal.url }).catch(() => undefined); // ends with the browser
-      while (journal.sales.length < before + savesMin) await pause(10);
+      let ended: unknown; // with the browser, and not before
+      tab.evaluate(saveUntilKilled, { life, groupOps, journal: journal.url }).catch((cause: unknown) => {
+        ended = cause;
+      });
+      while (journal.sales.length < before + savesMin) {
+        if (ended !== undefined) throw ended;
+        await pause(10);
+      }
       await pause(killDelaysMs[life] ?? 0);
       await device.kill();
     }
