@@ -9,7 +9,7 @@ import { firefoxEngine } from './firefox.ts';
 
 const kills = 5;
 /** Saves a browser must have acknowledged before it may be killed, and the odd extra wait after that, ms: each kill at another moment. */
-const savesMin = 6;
+const savesMin = 4;
 const killDelaysMs = [3, 170, 61, 240, 118] as const;
 /** Ops of each group that is judged as a whole. */
 const groupOps = 20;
