@@ -24,7 +24,7 @@ export default defineConfig({
     target: 'es2023',
     sourcemap: true,
     rolldownOptions: {
-      input: { page: at('./demo/index.html'), sw: at('./demo/sw.ts') },
+      input: { page: at('./demo/index.html'), selftest: at('./demo/selftest.html'), sw: at('./demo/sw.ts') },
       // A service worker is found again by its name, and its place is its scope.
       output: { entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
     },
@@ -43,8 +43,8 @@ function listFilesInServiceWorker(): Plugin {
       handler(_options, bundle) {
         const worker = bundle['sw.js'];
         if (worker?.type !== 'chunk') return;
-        // SQLite's package also brings helpers for other ways of running it, which are never loaded.
-        const unused = /\.map$|sqlite3-worker1|opfs-async-proxy|^sw\.js$|^index\.html$/;
+        // SQLite's package also brings helpers for other ways of running it, which are never loaded; the self-test is for once, online.
+        const unused = /\.map$|sqlite3-worker1|opfs-async-proxy|selftest|^sw\.js$|^index\.html$/;
         const built = Object.keys(bundle).filter((name) => !unused.test(name));
         const files = [...built, 'icon.svg', 'manifest.webmanifest'].map((name) => `/${name}`).sort();
         const index = bundle['index.html'];

@@ -1,5 +1,5 @@
-// Three projects: `fast` runs in Node alone, `workerd` boots the relay's runtime, `browser` drives a real
-// Chromium from Node. A test outside tests/workerd and tests/browser is fast, so none falls between.
+// Three projects: `fast` runs in Node alone, `workerd` boots the relay's runtime, `browser` drives real
+// browsers from Node. A test outside tests/workerd and tests/browser is fast, so none falls between.
 // No retries anywhere: a test that passes the second time has found something.
 import { configDefaults, defineConfig } from 'vitest/config';
 

@@ -1,5 +1,6 @@
 // Offline reload: keeps the built files of one release. The page itself is asked of the network first, so that an update arrives; files
-// with a hash in their name come from the cache. Requests below /relay are never touched. vite.config.ts puts the list of files in.
+// with a hash in their name come from the cache. Requests below /relay and the self-test are never touched. vite.config.ts puts the list of
+// files in.
 
 declare const builtFiles: readonly string[];
 declare const release: string;
@@ -31,10 +32,13 @@ worker.addEventListener('activate', (event) => {
   event.waitUntil(dropOlder().then(() => worker.clients.claim()));
 });
 
+/** Not the till: offline it must fail instead of showing the till in its place. */
+const untouched = /^\/(?:relay|selftest)/;
+
 worker.addEventListener('fetch', (event) => {
   const { request } = event;
   const url = new URL(request.url);
-  if (request.method !== 'GET' || url.origin !== worker.location.origin || url.pathname.startsWith('/relay')) return;
+  if (request.method !== 'GET' || url.origin !== worker.location.origin || untouched.test(url.pathname)) return;
   event.respondWith(request.mode === 'navigate' ? networkFirst(request) : cacheFirst(request));
 });
 

@@ -53,6 +53,7 @@ async function main() {
   const relay = await listen(options);
   const vite = options.dev ? await serveSources(options, relay.url) : undefined;
   console.log(`\n  The till   ${vite?.url ?? relay.url}`);
+  console.log(`  Self-test  ${vite?.url ?? relay.url}/selftest: open it on the device in question`);
   console.log(`  The relay  ${relay.url}/relay, keeping its data in ${options.store}\n\nCtrl-C stops it.`);
   stopOnSignal(async () => {
     await vite?.close();

@@ -1,6 +1,7 @@
 // The first start: open a new shop or join one by link. Ends when this browser profile's store holds a shop.
 
-import { button, note, openDialog } from '../parts/dialog.ts';
+import { copyText } from '../parts/clipboard.ts';
+import { button, openDialog } from '../parts/dialog.ts';
 import { field, h } from '../parts/dom.ts';
 import type { Workspace } from '../session.ts';
 import { sayError } from '../words.ts';
@@ -108,17 +109,6 @@ function showRecoveryKey(key: string): Promise<void> {
       onClose: done,
     });
   });
-}
-
-export async function copyText(text: string, shown: HTMLElement): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-    note('news', 'Copied');
-  } catch {
-    if (shown instanceof HTMLInputElement) shown.select();
-    else getSelection()?.selectAllChildren(shown);
-    note('news', 'Selected', 'Copy it with your device’s own copy command.');
-  }
 }
 
 function nameField(label: string, name: string, value: string, hint = nameHint) {

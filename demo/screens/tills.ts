@@ -1,13 +1,14 @@
 // The shop's tills: this one and those it follows, with their takings today, and the way in for another device.
 
 import { clockTime, count, money } from '../money.ts';
+import { copyText } from '../parts/clipboard.ts';
 import { button, openDialog } from '../parts/dialog.ts';
 import { h, keyed, part, setText } from '../parts/dom.ts';
 import { latestOnly } from '../parts/store.ts';
 import type { Session, TillTakings } from '../session.ts';
 import { sayError } from '../words.ts';
 import type { Screen } from './shell.ts';
-import { copyText, troubleBox } from './start.ts';
+import { troubleBox } from './start.ts';
 
 export function tillsScreen(session: Session): Screen {
   const list = h('ul', { class: 'tills', 'aria-label': 'Tills' });

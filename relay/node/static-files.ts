@@ -65,7 +65,9 @@ export async function serveFolder(settings: StaticSettings): Promise<FetchHandle
       await request.body?.cancel();
       return new Response('Only GET and HEAD.\n', { status: 405, headers: { ...headers, allow: 'GET, HEAD' } });
     }
-    const file = await findFile(root, new URL(request.url).pathname);
+    const { pathname } = new URL(request.url);
+    // A page may be asked for without its ending: `/about` is about.html.
+    const file = (await findFile(root, pathname)) ?? (pathname.endsWith('/') ? undefined : await findFile(root, `${pathname}.html`));
     if (file === undefined) return new Response('Not found.\n', { status: 404, headers });
     const own = {
       ...headers,

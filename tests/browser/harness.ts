@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BrowserContext, chromium, type Page } from 'playwright';
+import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright';
 import { build } from 'vite';
 import { launchOptions } from '../../scripts/browser.mjs';
 import type {} from './app/lab.ts';
@@ -80,21 +80,30 @@ export async function reload(page: Page): Promise<void> {
 /** One device: a browser profile on disk. Its browser can be started, ended and killed again and again. */
 export class Device {
   readonly profile: string;
+  readonly #look: BrowserContextOptions;
   #context: BrowserContext | undefined;
 
-  private constructor(profile: string) {
+  private constructor(profile: string, look: BrowserContextOptions) {
     this.profile = profile;
+    this.#look = look;
   }
 
-  static async make(): Promise<Device> {
-    return new Device(await mkdtemp(join(tmpdir(), 'foldlog-device-')));
+  /** `look`: the screen and hands it has, when they matter. */
+  static async make(look: BrowserContextOptions = {}): Promise<Device> {
+    return new Device(await mkdtemp(join(tmpdir(), 'foldlog-device-')), look);
   }
 
   /** A page on `url`, in the running browser or a new one. */
-  async page(url: string): Promise<Page> {
-    this.#context ??= await chromium.launchPersistentContext(this.profile, launchOptions());
+  async open(url: string): Promise<Page> {
+    this.#context ??= await chromium.launchPersistentContext(this.profile, { ...launchOptions(), ...this.#look });
     const page = await this.#context.newPage();
     await page.goto(url);
+    return page;
+  }
+
+  /** The same, on the test page. */
+  async page(url: string): Promise<Page> {
+    const page = await this.open(url);
     await page.waitForFunction(() => 'lab' in globalThis);
     return page;
   }

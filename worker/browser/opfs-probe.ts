@@ -10,7 +10,10 @@ import type { Random } from '../../kernel/ports.ts';
  * @throws {FoldlogError} `unavailable` `storageFailed` when it reads back something else; whatever the browser throws
  */
 export async function probeOpfs(store: string, random: Random): Promise<void> {
-  const root = await navigator.storage.getDirectory();
+  const { storage } = navigator as { readonly storage?: Partial<StorageManager> };
+  const getDirectory = storage?.getDirectory?.bind(storage);
+  if (getDirectory === undefined) throw failure(storage === undefined ? 'no navigator.storage' : 'no getDirectory');
+  const root = await getDirectory();
   const folder = await root.getDirectoryHandle('foldlog', { create: true });
   const file = await folder.getFileHandle(`${store}.probe`, { create: true });
   const token = random.bytes(16);
@@ -30,10 +33,13 @@ export async function probeOpfs(store: string, random: Random): Promise<void> {
     read.close();
   }
   if (isSameBytes(found, token)) return;
-  throw new FoldlogError('unavailable', {
+  throw failure('a file that reads back something else');
+}
+
+const failure = (found: string): FoldlogError =>
+  new FoldlogError('unavailable', {
     where: 'OPFS',
     reason: 'storageFailed',
-    found: 'a file that reads back something else',
-    expected: 'what was written and flushed',
+    found,
+    expected: 'a file that keeps what was written and flushed',
   });
-}

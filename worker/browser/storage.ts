@@ -106,12 +106,16 @@ async function workingPool(backend: Backend, open: () => Promise<DurablePool>): 
     try {
       return await within(storageProbeMs, open(), () => late(backend, storageProbeMs));
     } catch (cause) {
-      // Only what another worker still holds comes free by waiting.
-      if (delay === undefined || cause instanceof FoldlogError) throw cause;
+      if (delay === undefined || !mayComeFree(cause)) throw cause;
     }
     await pause(delay);
   }
 }
+
+/** What another worker still holds for a moment comes free by waiting; what a browser does not have, or does not allow here, never does. */
+const mayComeFree = (cause: unknown): boolean =>
+  !(cause instanceof FoldlogError) &&
+  !(cause instanceof DOMException && ['NotSupportedError', 'SecurityError', 'UnknownError'].includes(cause.name));
 
 const late = (backend: Backend, ms: number): FoldlogError => storageFailure(backend, 'no answer', `one within ${ms} ms`);
 

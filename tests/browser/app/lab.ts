@@ -1,7 +1,7 @@
 // The page of the browser tests: puts the published entry and the shards where tests can reach them by `page.evaluate`.
 import { portableVerifier } from '../../../kernel/ed25519.ts';
-import { webVerifier } from '../../../kernel/web/web-crypto.ts';
-import { FoldlogError, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
+import { bestVerifier } from '../../../kernel/web/web-crypto.ts';
+import { type Backend, FoldlogError, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
 import { runSignatureVectors, type SignatureVector } from '../../vectors/run-signature-vectors.ts';
 import type { LabMessage } from './engine-worker.ts';
 import type { PoolAnswer, PoolJob } from './pool-worker.ts';
@@ -27,6 +27,7 @@ interface LabOptions {
   /** See faults.ts. */
   readonly fault?: string;
   readonly allowMemory?: boolean;
+  readonly backends?: readonly Backend[];
   /** Opens as the build before this one: its page and its worker. */
   readonly isOlder?: boolean;
 }
@@ -97,10 +98,15 @@ const page = {
   endWorker: () => worker?.terminate(),
   freezeWorker: (freezeMs: number) => tellWorker({ freezeMs }),
   owns,
-  signatureVectors: async (vectors: readonly SignatureVector[]) => ({
-    web: await runSignatureVectors(webVerifier(), vectors),
-    portable: await runSignatureVectors(portableVerifier, vectors),
-  }),
+  /** What the verifier this browser gets, and the portable one, disagree with. */
+  signatureVectors: async (vectors: readonly SignatureVector[]) => {
+    const best = await bestVerifier();
+    return {
+      verifier: best === portableVerifier ? ('portable' as const) : ('web' as const),
+      best: await runSignatureVectors(best, vectors),
+      portable: await runSignatureVectors(portableVerifier, vectors),
+    };
+  },
 };
 
 export type Lab = typeof page;

@@ -3,8 +3,18 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { bytesToHex, utf8 } from '../../../kernel/bytes.ts';
 import { portableSigner, portableVerifier } from '../../../kernel/ed25519.ts';
 import { type PublicKey, publicKey } from '../../../kernel/units.ts';
-import { bestVerifier, generateWebKeyPair, hasWebEd25519, webBulkDigest, webSigner, webVerifier } from '../../../kernel/web/web-crypto.ts';
+import {
+  bestVerifier,
+  generateWebKeyPair,
+  hasWebEd25519,
+  rulePartings,
+  webBulkDigest,
+  webSigner,
+  webVerifier,
+} from '../../../kernel/web/web-crypto.ts';
 import { fill } from '../../vectors/cast.ts';
+import { readJson } from '../../vectors/fixtures.ts';
+import type { SignatureVector } from '../../vectors/run-signature-vectors.ts';
 
 const message = utf8('message');
 afterEach(() => vi.restoreAllMocks());
@@ -61,6 +71,23 @@ describe('WebCrypto', () => {
     vi.spyOn(crypto.subtle, 'generateKey').mockRejectedValue(new Error('NotSupportedError'));
     expect(await hasWebEd25519()).toBe(false);
     expect(await bestVerifier()).toBe(portableVerifier);
+  });
+
+  test.each(rulePartings.cases)('it is not used on a host with another rule: $name', async ({ message: of, valid }) => {
+    const verify = crypto.subtle.verify.bind(crypto.subtle);
+    vi.spyOn(crypto.subtle, 'verify').mockImplementation(async (...args) => {
+      const isParting = bytesToHex(args[3] as Uint8Array) === of;
+      return isParting ? !valid : verify(...args);
+    });
+    expect(await bestVerifier()).toBe(portableVerifier);
+  });
+
+  test('the signatures that tell hosts apart are of the vectors, and verifiers with other equations part on them', () => {
+    const vectors = readJson<readonly SignatureVector[]>('tests/vectors/signatures.json');
+    for (const { name, ...parting } of rulePartings.cases) {
+      expect(vectors.find((vector) => vector.name === name)).toMatchObject({ key: rulePartings.key, ...parting });
+    }
+    expect(rulePartings.cases.map(({ valid }) => valid)).toEqual([true, false]);
   });
 
   test('the bulk digest is SHA-256', async () => {
