@@ -80,6 +80,10 @@ export class SimPageStore {
     return this.#state;
   }
 
+  fileNames(): Iterable<string> {
+    return this.#state.files.keys();
+  }
+
   connect(): PageStore {
     const life = this.#life;
     let epoch = 0;

@@ -16,10 +16,9 @@ export class SimShop {
   readonly relay: Relay;
   readonly faults: NetworkFaults = calm();
   readonly owner: SimDevice;
+  readonly #options: DeviceOptions;
   readonly #ids: () => GroupId;
   #sales = 0;
-
-  readonly #options: DeviceOptions;
 
   constructor(seed: number, options: DeviceOptions = {}) {
     this.#options = options;

@@ -82,18 +82,18 @@ export class Database {
     }
   }
 
-  /** Runs `work` in one transaction; rolls back and rethrows what it throws. Synchronous: nothing comes between. */
+  /** Runs `work` in one transaction; rolls back and rethrows what it throws, SQLite's failures typed. Synchronous: nothing comes between. */
   transaction<T>(work: () => T): T {
-    this.exec('BEGIN IMMEDIATE');
-    let result: T;
     try {
-      result = work();
+      this.exec('BEGIN IMMEDIATE');
+      const result = work();
+      this.exec('COMMIT');
+      return result;
     } catch (error) {
       this.rollback();
-      throw error;
+      const isSqlite = typeof (error as { readonly resultCode?: unknown } | null)?.resultCode === 'number';
+      throw isSqlite ? this.failure(error, this.name) : error;
     }
-    this.exec('COMMIT');
-    return result;
   }
 
   /** Rolls back if a transaction is still open: SQLite itself ends it after some I/O errors. */

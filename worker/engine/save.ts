@@ -352,7 +352,7 @@ export class SaveQueue {
       }
       return true;
     } catch (reopenError) {
-      const unknown = this.#unknown(reopenError);
+      const unknown = failure.kind === 'unknown' ? failure : this.#unknown(reopenError);
       this.#isLost = true;
       for (const call of open) call.reject(unknown);
       return false;
@@ -373,8 +373,8 @@ export class SaveQueue {
   }
 
   #unknown(cause: unknown): FoldlogError {
-    // Another owner has the store: nothing of this worker lands any more, and there is no use in asking it again.
-    if (cause instanceof FoldlogError && cause.kind === 'locked') return cause;
+    // Nothing of this worker lands any more: whoever has the store now knows.
+    if (cause instanceof FoldlogError && cause.reason === 'ownerReplaced') return cause;
     const where = `save to ${this.#store.identity.kind}/${this.#store.identity.name}`;
     return new FoldlogError('unknown', {
       where,

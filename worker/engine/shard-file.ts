@@ -75,15 +75,22 @@ export function createShardFile(
   nonce?: Uint8Array,
 ): Database {
   const db = pool.create(file);
-  setExclusive(db, pool);
-  db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
-  setPragmas(db, pool);
-  db.transaction(() => {
-    for (const statement of [...definition.ddl, ...replicatedDdl]) db.exec(statement);
-    addLocalTables(db, definition, identity);
-    if (nonce !== undefined) new Meta(db).set('nonce', nonce);
-  });
-  return db;
+  try {
+    setExclusive(db, pool);
+    db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+    setPragmas(db, pool);
+    db.transaction(() => {
+      for (const statement of [...definition.ddl, ...replicatedDdl]) db.exec(statement);
+      addLocalTables(db, definition, identity);
+      if (nonce !== undefined) new Meta(db).set('nonce', nonce);
+    });
+    return db;
+  } catch (error) {
+    const failure = db.failure(error, file);
+    db.close();
+    pool.remove(file);
+    throw failure;
+  }
 }
 
 /** The device's own tables, added to a new file or to a checkpoint image that was just checked. */

@@ -38,6 +38,8 @@ export class FlushQueue {
   #number: number;
   #cancelTimer: (() => void) | undefined;
   #isClosed = false;
+  /** Why nothing of this worker lands any more: another owner, or a store that is not the one it opened. */
+  #ended: FoldlogError | undefined;
 
   constructor(store: PageStore, scheduler: Scheduler, batch: number) {
     this.#store = store;
@@ -59,6 +61,7 @@ export class FlushQueue {
   flush(file: string): Promise<void> | undefined {
     const pending = this.#waiting.get(file) ?? this.#flying?.get(file);
     if (pending === undefined) return undefined;
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
     pending.waiter ??= deferred();
     this.#start();
     return pending.waiter.promise;
@@ -92,7 +95,7 @@ export class FlushQueue {
   }
 
   #startIn(delayMs: number): void {
-    if (this.#cancelTimer !== undefined || this.#isClosed) return;
+    if (this.#cancelTimer !== undefined || this.#isClosed || this.#ended !== undefined) return;
     this.#cancelTimer = this.#scheduler.after(delayMs, () => {
       this.#cancelTimer = undefined;
       this.#start();
@@ -100,7 +103,7 @@ export class FlushQueue {
   }
 
   #start(): void {
-    if (this.#flying !== undefined || this.#waiting.size === 0 || this.#isClosed) return;
+    if (this.#flying !== undefined || this.#waiting.size === 0 || this.#isClosed || this.#ended !== undefined) return;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     const flying = this.#waiting;
@@ -129,6 +132,10 @@ export class FlushQueue {
     this.#flying = undefined;
     const waiters = [...flying.values()].flatMap(({ waiter }) => waiter ?? []);
     if (error !== undefined) {
+      if (error instanceof FoldlogError && error.retry === 'never') {
+        this.#ended = error;
+        for (const { waiter } of this.#waiting.values()) if (waiter !== undefined) waiters.push(waiter);
+      }
       for (const pending of flying.values()) {
         pending.waiter = undefined;
         const newer = this.#waiting.get(pending.file);

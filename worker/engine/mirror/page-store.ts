@@ -66,6 +66,7 @@ export function judgeOwner(stored: unknown, epoch: number, where: string, batch?
     throw new FoldlogError('locked', {
       where,
       reason: 'ownerReplaced',
+      retry: 'never',
       found: `owner epoch ${owner.epoch}`,
       expected: `epoch ${epoch}, this worker's`,
       todo: 'another tab has taken over; use that one',
