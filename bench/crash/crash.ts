@@ -1,0 +1,246 @@
+// The crash gate: a real browser on a profile on disk saves and is killed, round after round; every acknowledged group must be there when it opens again.
+// Then the same gate over builds that are broken on purpose, which it must report. Run it with `npm run crash -- --rounds N --seed S`.
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cpus, platform, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BuildName, buildPage } from './builds.ts';
+import type { Fault } from './chain.ts';
+import type { NullControl } from './controls.ts';
+import { Journal } from './journal.ts';
+import { allMeans, type Means } from './means.ts';
+import type { Backend } from './page/backend.ts';
+import type { Disk } from './page/write-cache.ts';
+import { planRounds } from './plan.ts';
+import { Site } from './site.ts';
+import { StoreRun } from './store.ts';
+
+export interface CrashSettings {
+  readonly rounds: number;
+  readonly seed: number;
+  /** Each gets all rounds. */
+  readonly backends: readonly Backend[];
+  readonly controls: readonly NullControl[];
+  /** Folder for the evidence: made here, or empty. */
+  readonly evidence: string;
+}
+
+export interface CrashPorts {
+  /** Told what is being done, for people. */
+  readonly log: (text: string) => void;
+  /** Ends the run after the round that runs. */
+  readonly signal: AbortSignal;
+}
+
+export interface Tally {
+  readonly rounds: number;
+  /** Acknowledged groups. */
+  readonly acked: number;
+  readonly lost: number;
+}
+
+/** The last line of `--json`. */
+export interface CrashResult {
+  readonly rounds: number;
+  readonly acked: number;
+  readonly lost: number;
+  readonly torn: number;
+  readonly doubled: number;
+  /** Which means ended how many rounds, and what was acknowledged in them. */
+  readonly byMeans: Readonly<Record<Means, { readonly rounds: number; readonly acked: number }>>;
+  readonly byBackend: Readonly<Record<string, Tally>>;
+  readonly nullControls: readonly ControlResult[];
+  readonly secondsPerRound: number;
+  readonly evidence: string;
+}
+
+export interface ControlResult {
+  readonly name: string;
+  /** Until the gate reported it. */
+  readonly rounds: number;
+  readonly acked: number;
+  readonly lost: number;
+  readonly torn: number;
+  /** The sound build over the same disk and journal, for as many rounds or more: nothing may be lost there. */
+  readonly sound: Tally;
+}
+
+export type CrashOutcome =
+  | { readonly kind: 'evidenceInUse'; readonly found: string }
+  | { readonly kind: 'done'; readonly result: CrashResult; readonly failures: readonly string[] };
+
+/** Rounds of one store: its chain stays short enough to be judged whole, and long enough to have been killed in every way. */
+const roundsPerStore = 20;
+
+export async function crash(settings: CrashSettings, ports: CrashPorts): Promise<CrashOutcome> {
+  await mkdir(settings.evidence, { recursive: true });
+  const inTheWay = (await readdir(settings.evidence))[0];
+  if (inTheWay !== undefined) return { kind: 'evidenceInUse', found: inTheWay };
+  const scratch = await mkdtemp(join(tmpdir(), 'foldlog-crash-'));
+  const gate = new Gate(settings, ports, scratch);
+  try {
+    return await gate.run();
+  } finally {
+    await rm(scratch, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+  }
+}
+
+/** What some stores of one kind came to. */
+interface Course {
+  rounds: number;
+  acked: number;
+  lost: number;
+  readonly faults: Fault[];
+}
+
+interface CourseSettings {
+  /** Names its folder of evidence. */
+  readonly name: string;
+  readonly build: BuildName;
+  readonly backend: Backend;
+  readonly disk: Disk;
+  readonly rounds: number;
+  /** A broken build has said what it has to say with its first fault. */
+  readonly endsWithFault: boolean;
+}
+
+class Gate {
+  readonly #settings: CrashSettings;
+  readonly #ports: CrashPorts;
+  readonly #scratch: string;
+  readonly #folders = new Map<BuildName, Promise<string>>();
+  readonly #byMeans = Object.fromEntries(allMeans.map((means) => [means, { rounds: 0, acked: 0 }])) as Record<
+    Means,
+    { rounds: number; acked: number }
+  >;
+  #browser = 'unknown';
+
+  constructor(settings: CrashSettings, ports: CrashPorts, scratch: string) {
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#scratch = scratch;
+  }
+
+  async run(): Promise<CrashOutcome> {
+    const { rounds, backends, controls, evidence, seed } = this.#settings;
+    const start = performance.now();
+    const courses = new Map<Backend, Course>();
+    for (const backend of backends) {
+      courses.set(backend, await this.#course({ name: backend, build: 'shipped', backend, disk: 'kept', rounds, endsWithFault: false }));
+    }
+    const ran = sum([...courses.values()].map((course) => course.rounds));
+    const secondsPerRound = Math.round((performance.now() - start) / Math.max(1, ran) / 10) / 100;
+    const byMeans = structuredClone(this.#byMeans);
+    const controlResults: ControlResult[] = [];
+    for (const control of controls) controlResults.push(await this.#control(control, backends[0] ?? 'opfs-pool'));
+
+    const all = [...courses.values()];
+    const faults = all.flatMap((course) => course.faults);
+    const count = (kind: Fault['kind']): number => faults.filter((fault) => fault.kind === kind).length;
+    const result: CrashResult = {
+      rounds: ran,
+      acked: sum(all.map(({ acked }) => acked)),
+      lost: sum(all.map(({ lost }) => lost)),
+      torn: count('torn'),
+      doubled: count('doubled'),
+      byMeans,
+      byBackend: Object.fromEntries([...courses].map(([backend, course]) => [backend, tallyOf(course)])),
+      nullControls: controlResults,
+      secondsPerRound,
+      evidence,
+    };
+    const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, os: `${platform()} ${release()}` };
+    const versions = { node: process.version, chromium: this.#browser };
+    const failures = [...faults.map(({ kind, what }) => `${kind}: ${what}`), ...shortfalls(this.#settings, result)];
+    const summary = { date: new Date().toISOString(), seed, machine, versions, result, failures };
+    await writeFile(join(evidence, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
+    return { kind: 'done', result, failures };
+  }
+
+  async #control({ name, build, disk, roundsMax, sound }: NullControl, backend: Backend): Promise<ControlResult> {
+    const shared = { backend, disk, rounds: roundsMax };
+    const broken = await this.#course({ name: `control-${name}`, build, ...shared, endsWithFault: true });
+    const twin = await this.#course({ name: `control-${name}-sound`, build: sound, ...shared, endsWithFault: false });
+    const torn = broken.faults.filter(({ kind }) => kind === 'torn').length;
+    this.#ports.log(`control ${name}: ${broken.faults[0]?.what ?? 'NOT FOUND'}`);
+    for (const { kind, what } of twin.faults) this.#ports.log(`  its sound twin: ${kind}: ${what}`);
+    return { name, rounds: broken.rounds, acked: broken.acked, lost: broken.lost, torn, sound: tallyOf(twin) };
+  }
+
+  /** Stores of one kind, one after another, until the rounds are done. */
+  async #course(settings: CourseSettings): Promise<Course> {
+    const { name, build, backend, disk, rounds, endsWithFault } = settings;
+    const course: Course = { rounds: 0, acked: 0, lost: 0, faults: [] };
+    if (rounds === 0) return course;
+    const folder = join(this.#settings.evidence, name);
+    await mkdir(folder);
+    const journal = new Journal(join(folder, 'journal.jsonl'));
+    const site = await Site.serve(await this.#build(build), folder);
+    const plans = planRounds(this.#settings.seed, rounds);
+    const lines: string[] = [];
+    try {
+      for (let number = 0; course.rounds < rounds && !this.#ports.signal.aborted; number++) {
+        const seed = this.#settings.seed + 7_919 * (number + 1);
+        const profile = join(this.#scratch, `${name}-${number}`);
+        const store = new StoreRun({ name: `store-${number}`, seed, backend, disk, profile, inbox: folder }, site, journal);
+        try {
+          for (const plan of plans.slice(course.rounds, course.rounds + roundsPerStore)) {
+            if (store.faults.length > 0 || this.#ports.signal.aborted) break;
+            const { point, acknowledged, ms } = await store.round(plan);
+            course.rounds++;
+            this.#byMeans[plan.means].rounds++;
+            this.#byMeans[plan.means].acked += acknowledged;
+            lines.push(JSON.stringify({ store: `store-${number}`, ...plan, point, acknowledged, ms: Math.round(ms) }));
+            this.#tell(settings, course, { means: plan.means, point, acked: course.acked + store.judge.acknowledged, ms });
+          }
+          if (store.faults.length === 0) await store.finish();
+        } finally {
+          course.acked += store.judge.acknowledged;
+          course.lost += store.judge.lost;
+          course.faults.push(...store.faults);
+          if (store.browserVersion !== 'unknown') this.#browser = store.browserVersion;
+          await store.stop();
+          // What went wrong stays as it is.
+          if (store.faults.length === 0) await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+        }
+        if (endsWithFault && course.faults.length > 0) break;
+      }
+    } finally {
+      await writeFile(join(folder, 'kills.jsonl'), lines.map((line) => `${line}\n`).join(''));
+      journal.close();
+      await site.close();
+    }
+    return course;
+  }
+
+  #build(name: BuildName): Promise<string> {
+    let folder = this.#folders.get(name);
+    if (folder === undefined) {
+      folder = buildPage(name, this.#scratch);
+      this.#folders.set(name, folder);
+    }
+    return folder;
+  }
+
+  #tell({ name, rounds }: CourseSettings, course: Course, round: { means: Means; point: string; acked: number; ms: number }): void {
+    const { means, point, acked, ms } = round;
+    const progress = `${name} ${String(course.rounds).padStart(String(rounds).length)}/${rounds}`;
+    this.#ports.log(`${progress}  ${means.padEnd(16)} ${point.padEnd(32)} ${acked} acked  ${(ms / 1000).toFixed(2)} s`);
+  }
+}
+
+const tallyOf = ({ rounds, acked, lost }: Course): Tally => ({ rounds, acked, lost });
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
+/** What makes a run worth less than it says, though nothing was lost in it. */
+function shortfalls({ rounds, backends, controls }: CrashSettings, result: CrashResult): readonly string[] {
+  const wanted = rounds * backends.length;
+  return [
+    ...(result.rounds < wanted ? [`${result.rounds} rounds of ${wanted}`] : []),
+    ...(rounds > 0 && result.acked === 0 ? ['nothing was acknowledged'] : []),
+    ...controls.flatMap(({ name }) => {
+      const found = result.nullControls.find((control) => control.name === name);
+      if (found === undefined || found.lost + found.torn === 0) return [`control ${name}: the broken build was not found out`];
+      return found.sound.lost > 0 ? [`control ${name}: its sound twin lost ${found.sound.lost} groups`] : [];
+    }),
+  ];
+}

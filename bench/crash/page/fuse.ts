@@ -1,0 +1,91 @@
+// The fuse: stops this worker for good at its n-th change of storage, so that a kill meets it at exactly that point. It counts what the shipped code
+// does to its files (and to IndexedDB, where that is the storage), tells the driver that it is there by a request that is never answered, and
+// waits in that request for its end.
+import { bytesOf, type SyncFile } from './sync-file.ts';
+
+export interface Fuse {
+  /** Which call, counted from the moment the fuse is set; the first is 1. */
+  readonly call: number;
+  /** `half`: the first half of what it writes has reached the file, the rest never does; calls that write nothing stop before. */
+  readonly stop: 'before' | 'half' | 'after';
+  /** Asked when it blows. */
+  readonly url: string;
+}
+
+/** What the page posts to its worker to set a fuse. */
+export interface FuseMessage {
+  readonly fuse: Fuse;
+}
+
+let fuse: Fuse | undefined;
+let calls = 0;
+
+/** Listens for fuses. Before the engine is served: its port must not see them. */
+export function takeFuses(): void {
+  addEventListener('message', (event: MessageEvent<FuseMessage | undefined>) => {
+    if (event.data?.fuse === undefined) return;
+    event.stopImmediatePropagation();
+    fuse = event.data.fuse;
+    calls = 0;
+  });
+}
+
+export function fused(file: SyncFile): SyncFile {
+  return {
+    read: (buffer, options) => file.read(buffer, options),
+    getSize: () => file.getSize(),
+    close: () => file.close(),
+    flush: () => step('flush', () => file.flush()),
+    truncate: (size) => step('truncate', () => file.truncate(size)),
+    write(buffer, options) {
+      const half = bytesOf(buffer).subarray(0, buffer.byteLength >> 1);
+      return step(
+        'write',
+        () => file.write(buffer, options),
+        () => file.write(half, options),
+      );
+    },
+  };
+}
+
+/** For storage in IndexedDB: the calls that change it, or end a transaction. */
+export function fuseIndexedDb(): void {
+  const stores = IDBObjectStore.prototype;
+  const { put, add, delete: remove, clear } = stores;
+  stores.put = function (...args) {
+    return step('put', () => put.apply(this, args));
+  };
+  stores.add = function (...args) {
+    return step('add', () => add.apply(this, args));
+  };
+  stores.delete = function (...args) {
+    return step('delete', () => remove.apply(this, args));
+  };
+  stores.clear = function () {
+    return step('clear', () => clear.call(this));
+  };
+  const transactions = IDBTransaction.prototype;
+  const { commit } = transactions;
+  transactions.commit = function () {
+    step('commit', () => commit.call(this));
+  };
+}
+
+function step<T>(name: string, run: () => T, half?: () => void): T {
+  if (fuse === undefined || ++calls < fuse.call) return run();
+  if (fuse.stop === 'half') half?.();
+  if (fuse.stop === 'after') run();
+  waitForTheEnd(`${fuse.url}&operation=${name}`);
+}
+
+function waitForTheEnd(url: string): never {
+  while (true) {
+    try {
+      const request = new XMLHttpRequest();
+      request.open('POST', url, false);
+      request.send();
+    } catch {
+      // The driver hung up, which is the moment of the kill: this worker must not go on.
+    }
+  }
+}

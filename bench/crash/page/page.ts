@@ -1,0 +1,191 @@
+// The page that saves until it is killed: opens a store, runs the load, tells every acknowledgement at once, and reads all back over the public API.
+// What the driver calls is `crashPage`.
+import { openWorkspace, type Shard, sql, type Workspace } from '../../../worker/browser/page.ts';
+import { ledger } from '../ledger.ts';
+import { firstSaves, type Life, type Save, stepsOf } from '../load.ts';
+import { type Backend, backendOption } from './backend.ts';
+import type { ExportAnswer, ExportOrder } from './export-worker.ts';
+import type { Fuse, FuseMessage } from './fuse.ts';
+import type { Disk } from './write-cache.ts';
+
+/** A resolved `save()`, as the page saw it. */
+export interface Acknowledged {
+  readonly group: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+export interface StoreOrder {
+  readonly store: string;
+  readonly backend: Backend;
+  readonly disk: Disk;
+  /** Set before the worker has opened anything. */
+  readonly fuse?: Fuse;
+}
+
+export interface LoadOrder extends Life {
+  /** When a fuse is set: before the step of that number, or before the first rewrite from there on; `closing` closes the store instead of saving. */
+  readonly arm?: { readonly at: 'saving' | 'rewriting' | 'closing'; readonly step: number; readonly fuse: Fuse };
+}
+
+export interface FoundGroup {
+  readonly header: string;
+  readonly salt: string;
+  readonly body: string;
+  /** Empty when none stands there. */
+  readonly seal: string;
+}
+
+/** Each row as an array of its values. */
+export type Rows = readonly (readonly (string | number)[])[];
+
+/** The store as SQL answers it: groups whole, the tables in a form that is small and still tells a changed row. */
+export interface Found {
+  readonly deviceKey: string;
+  readonly integrity: string;
+  readonly groups: readonly FoundGroup[];
+  /** Rows of the log and of the table of ids, to see what stands where nobody looked. */
+  readonly groupCount: number;
+  readonly line: Rows;
+  /** id, length, first and last letters. */
+  readonly letter: Rows;
+  /** For each round that left rows: how many, sum of their items, least and greatest note. */
+  readonly stock: Rows;
+}
+
+declare global {
+  /** Put here by the driver. Called before anything else happens with what was acknowledged. */
+  var crashTell: (acknowledged: Acknowledged) => Promise<void>;
+  var crashPage: CrashPage;
+}
+
+type Ledger = readonly [typeof ledger];
+
+class CrashPage {
+  #worker: Worker | undefined;
+  #ws: Workspace<Ledger> | undefined;
+  #shop: Shard<typeof ledger> | undefined;
+
+  /** Answers what the store stands on. */
+  async open({ store, backend, disk, fuse }: StoreOrder): Promise<string> {
+    const start = (): Worker => {
+      this.#worker = new Worker(new URL('./engine-worker.ts', import.meta.url), { type: 'module', name: disk });
+      if (fuse !== undefined) this.#setFuse(fuse);
+      return this.#worker;
+    };
+    this.#ws = await openWorkspace({ shards: [ledger], store, worker: start, ...backendOption(backend) });
+    const status = await this.#ws.status();
+    if (status.workspace === undefined) await this.#ws.create({ name: store, device: 'Till 1' });
+    this.#shop = await this.#ws.open('ledger', 'ledger');
+    return status.backend;
+  }
+
+  async close(): Promise<void> {
+    await this.#ws?.close();
+  }
+
+  endWorker(): void {
+    this.#worker?.terminate();
+  }
+
+  /** The first `count` saves of a life; resolves when all are acknowledged. */
+  async saveFirst(life: Life, count: number): Promise<void> {
+    for (const { saves } of firstSaves(life, count)) await this.#saveAll(saves);
+  }
+
+  /** One step of a life whose answers were lost: asked again by the same ids. */
+  async saveAgain(life: Life, step: number): Promise<void> {
+    let at = 0;
+    for (const { saves } of stepsOf(life)) if (at++ === step) return await this.#saveAll(saves);
+  }
+
+  /** Runs the load. Resolves only when it was to close the store and has done so. */
+  async load({ arm, ...life }: LoadOrder): Promise<void> {
+    let at = 0;
+    let isArmed = arm === undefined;
+    for (const { kind, saves } of stepsOf(life)) {
+      if (!isArmed && arm !== undefined && at >= arm.step && (arm.at !== 'rewriting' || kind === 'rewrite')) {
+        this.#setFuse(arm.fuse);
+        isArmed = true;
+        if (arm.at === 'closing') return await this.close();
+      }
+      await this.#saveAll(saves);
+      at++;
+    }
+  }
+
+  /** Everything after `seq`, and the tables. */
+  async read(store: string, seq: number): Promise<Found> {
+    if (this.#shop === undefined) throw new Error('the store is not open');
+    const [groups, count, line, letter, stock, integrity] = await this.#shop.read([
+      sql<FoundGroup>`SELECT lower(hex(header)) AS header, lower(hex(salt)) AS salt, lower(hex(body)) AS body,
+        coalesce(lower(hex(seal)), '') AS seal FROM foldlog_group WHERE last_seq > ${seq} ORDER BY last_seq`,
+      sql<{ n: number }>`SELECT count(*) AS n FROM foldlog_group`,
+      sql<Values>`SELECT sale, sku, qty, cents FROM line ORDER BY sale, sku`,
+      sql<Values>`SELECT id, length(body), substr(body, 1, 12), substr(body, -12) FROM letter ORDER BY id`,
+      sql<Values>`SELECT round, count(*), sum(item), min(note), max(note) FROM stock GROUP BY round ORDER BY round`,
+      sql<{ integrity_check: string }>`PRAGMA integrity_check(5)`,
+    ]);
+    return {
+      deviceKey: await deviceKey(store),
+      integrity: integrity.map(({ integrity_check }) => integrity_check).join(' · '),
+      groups,
+      groupCount: count[0]?.n ?? 0,
+      line: line.map(Object.values),
+      letter: letter.map(Object.values),
+      stock: stock.map(Object.values),
+    };
+  }
+
+  /** After `close`: sends the shard's database file, and answers the names of all files of the store. */
+  export(order: ExportOrder): Promise<readonly string[]> {
+    const worker = new Worker(new URL('./export-worker.ts', import.meta.url), { type: 'module' });
+    return new Promise<readonly string[]>((resolve, reject) => {
+      worker.onerror = ({ message }) => reject(new Error(message || 'the export worker did not load'));
+      worker.onmessage = ({ data }: MessageEvent<ExportAnswer>) => {
+        if (data.kind === 'sent') resolve(data.files);
+        else reject(new Error(data.message));
+      };
+      worker.postMessage({ ...order, url: new URL(order.url, location.href).href });
+    }).finally(() => worker.terminate());
+  }
+
+  async #saveAll(saves: readonly Save[]): Promise<void> {
+    await Promise.all(saves.map((save) => this.#save(save)));
+  }
+
+  async #save({ group, ops }: Save): Promise<void> {
+    if (this.#shop === undefined) throw new Error('the store is not open');
+    const { ref } = await this.#shop.saveAll(ops, { group });
+    void crashTell({ group: ref.group, firstSeq: ref.firstSeq, lastSeq: ref.lastSeq });
+  }
+
+  #setFuse(fuse: Fuse): void {
+    const message: FuseMessage = { fuse };
+    this.#worker?.postMessage(message);
+  }
+}
+
+type Values = Readonly<Record<string, string | number>>;
+
+/** The public key of the device, from where the engine keeps it, by a read of our own. */
+async function deviceKey(store: string): Promise<string> {
+  const db = await answer(indexedDB.open(`foldlog/${store}`));
+  try {
+    const { pair } = await answer<{ readonly pair: CryptoKeyPair }>(db.transaction('key').objectStore('key').get('device'));
+    const raw = new Uint8Array(await crypto.subtle.exportKey('raw', pair.publicKey));
+    return Array.from(raw, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  } finally {
+    db.close();
+  }
+}
+
+const answer = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+export type { CrashPage };
+
+globalThis.crashPage = new CrashPage();

@@ -1,0 +1,40 @@
+// What is done to a store in each round, drawn from the seed before anything starts: the means, the moment, and the fuse.
+import { allMeans, type Means } from './means.ts';
+import type { Fuse } from './page/fuse.ts';
+import { Random } from './random.ts';
+
+/**
+ * When the end comes. `moment`: so many ms after so many acknowledgements, wherever that is. The others set a fuse: `saving` anywhere in the load,
+ * `rewriting` from the start of a rewrite larger than the page cache, `closing` while the store is closed, `opening` while the store that the last
+ * round killed is recovered, which is a crash within a recovery.
+ */
+export type Moment =
+  | { readonly at: 'moment'; readonly acknowledgements: number; readonly ms: number }
+  | { readonly at: 'saving' | 'rewriting' | 'closing'; readonly step: number; readonly fuse: Omit<Fuse, 'url'> }
+  | { readonly at: 'opening'; readonly fuse: Omit<Fuse, 'url'> };
+
+export interface RoundPlan {
+  readonly round: number;
+  readonly means: Means;
+  readonly moment: Moment;
+}
+
+/** Calls that the phase makes, about: a rewrite writes 760 pages in two calls each, an opening some 90, a closing takes the WAL into the file. */
+const callsOf = { saving: 4_000, rewriting: 1_800, closing: 800, opening: 120 } as const;
+
+/** Every means once in each six rounds, in an order drawn anew. */
+export function planRounds(seed: number, rounds: number): readonly RoundPlan[] {
+  const means: Means[] = [];
+  for (let block = 0; means.length < rounds; block++) means.push(...new Random(seed, 'means', block).shuffled(allMeans));
+  return means.slice(0, rounds).map((name, round) => ({ round, means: name, moment: drawMoment(new Random(seed, 'moment', round)) }));
+}
+
+function drawMoment(random: Random): Moment {
+  const at = random.pick({ saving: 8, rewriting: 4, moment: 4, opening: 3, closing: 2 });
+  if (at === 'moment') return { at, acknowledgements: random.between(1, 60), ms: random.between(0, 150) };
+  const calls = callsOf[at];
+  // A rewrite is the same all along; elsewhere the first calls differ most from one another.
+  const call = at === 'rewriting' ? random.between(1, calls) : random.magnitude(calls);
+  const fuse = { call, stop: random.pick({ before: 2, half: 2, after: 2 }) };
+  return at === 'opening' ? { at, fuse } : { at, step: random.between(2, 25), fuse };
+}

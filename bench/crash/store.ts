@@ -1,0 +1,235 @@
+// One store through its rounds: opened, judged, saved into, killed, and so on; at its end judged from the bytes of its file. A store ends with its first
+// fault, so that what went wrong stays as it is.
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import type { Page } from 'playwright';
+import type { Fault } from './chain.ts';
+import { Device } from './device.ts';
+import { Expected } from './expected.ts';
+import type { Journal, JournalPlace } from './journal.ts';
+import { Judge } from './judge.ts';
+import type { Backend } from './page/backend.ts';
+import type { Acknowledged, StoreOrder } from './page/page.ts';
+import type { Disk } from './page/write-cache.ts';
+import type { Moment, RoundPlan } from './plan.ts';
+import type { SetFuse, Site } from './site.ts';
+import { pause, within } from './within.ts';
+
+export interface StoreSettings {
+  readonly name: string;
+  readonly seed: number;
+  readonly backend: Backend;
+  readonly disk: Disk;
+  /** A folder that is not there yet. */
+  readonly profile: string;
+  /** Where the exported file lands: the site's inbox. */
+  readonly inbox: string;
+}
+
+export interface RoundReport {
+  readonly plan: RoundPlan;
+  /** Acknowledged since the round began. */
+  readonly acknowledged: number;
+  /** Where the end met it: the operation at which the fuse blew, or how else the moment was chosen. */
+  readonly point: string;
+  readonly ms: number;
+}
+
+/** An opening, a read or a close takes fractions of a second; a lock that its dead holder keeps is waited for 5 s by the engine itself. */
+const callMsMax = 30_000;
+/** A fuse that has not blown by then is beyond what its phase does: the end comes anyway. */
+const fuseMsMax = 4_000;
+const savesAfterEach = 20;
+
+export class StoreRun {
+  readonly judge: Judge;
+  readonly #settings: StoreSettings;
+  readonly #site: Site;
+  readonly #journal: Journal;
+  readonly #expected: Expected;
+  readonly #device: Device;
+  /** Heard whenever something is acknowledged. */
+  #onAcknowledged: () => void = () => undefined;
+  #place: JournalPlace;
+  #life = 0;
+  /** Killed while it saved; its last step is asked again. */
+  #cutLife: number | undefined;
+
+  constructor(settings: StoreSettings, site: Site, journal: Journal) {
+    this.#settings = settings;
+    this.#site = site;
+    this.#journal = journal;
+    this.#expected = new Expected(settings.seed);
+    this.judge = new Judge(this.#expected);
+    this.#place = { store: settings.name, round: 0, means: 'none' };
+    this.#device = new Device(settings.profile, site.origin, (acknowledged) => this.#take(acknowledged));
+  }
+
+  get browserVersion(): string {
+    return this.#device.version;
+  }
+
+  get faults(): readonly Fault[] {
+    return this.judge.faults;
+  }
+
+  /** One round, to its kill. What the kill left is judged in the next one, or by `finish`. */
+  async round(plan: RoundPlan): Promise<RoundReport> {
+    const start = performance.now();
+    const before = this.judge.acknowledged;
+    this.#place = { ...this.#place, round: plan.round, means: plan.means };
+    const point = plan.moment.at === 'opening' ? await this.#killOpening(plan, plan.moment) : await this.#killSaving(plan, plan.moment);
+    return { plan, acknowledged: this.judge.acknowledged - before, point, ms: performance.now() - start };
+  }
+
+  /** Judges what the last kill left, saves and judges again, then judges the file. Nothing runs afterwards. */
+  async finish(): Promise<void> {
+    this.#place = { ...this.#place, means: 'none' };
+    const page = await this.#reopen();
+    if (page === undefined) return;
+    await this.#call(
+      'closing',
+      page.evaluate(() => crashPage.close()),
+    );
+    const { name, backend, inbox } = this.#settings;
+    const url = `/${name}.db.gz`;
+    const files = await this.#call(
+      'exporting',
+      page.evaluate((order) => crashPage.export(order), { store: name, backend, url }),
+    );
+    await this.judge.file(await promisify(gunzip)(await readFile(`${inbox}${url}`)), files);
+  }
+
+  stop(): Promise<void> {
+    return this.#device.stop();
+  }
+
+  async #killOpening({ means }: RoundPlan, { fuse }: Moment & { readonly at: 'opening' }): Promise<string> {
+    const page = await this.#device.page();
+    const set = this.#site.setFuse();
+    const opening = page.evaluate((order) => crashPage.open(order), { ...this.#order, fuse: { ...fuse, url: set.url } });
+    const point = await Promise.race([set.blown, opening.then(() => 'opened', String), pause(fuseMsMax).then(() => 'still opening')]);
+    opening.catch(() => undefined); // ends with its page
+    await this.#kill(means, set);
+    return point;
+  }
+
+  async #killSaving(plan: RoundPlan, moment: Exclude<Moment, { readonly at: 'opening' }>): Promise<string> {
+    const page = await this.#reopen();
+    if (page === undefined) return 'not reached';
+    const life = this.#nextLife();
+    this.#cutLife = life;
+    const set = moment.at === 'moment' ? undefined : this.#site.setFuse();
+    const arm =
+      moment.at === 'moment' || set === undefined
+        ? {}
+        : { arm: { at: moment.at, step: moment.step, fuse: { ...moment.fuse, url: set.url } } };
+    const acknowledged = moment.at === 'moment' ? this.#acknowledgements(moment.acknowledgements) : undefined;
+    const load = page.evaluate((order) => crashPage.load(order), { ...this.#expected.life(life), ...arm });
+    const broken = load.then(
+      () => 'closed',
+      (error: unknown) => {
+        throw error;
+      },
+    );
+    broken.catch(() => undefined); // after the kill nobody asks
+    const point = await Promise.race([broken, ...(set === undefined ? [] : [set.blown]), this.#patience(moment, acknowledged)]);
+    await this.#kill(plan.means, set);
+    return point;
+  }
+
+  /** The moment itself where it is one of time, else the longest a fuse is waited for. */
+  async #patience(moment: Moment, acknowledged: Promise<void> | undefined): Promise<string> {
+    if (moment.at !== 'moment') return pause(fuseMsMax).then(() => 'fuse not reached');
+    await within(callMsMax, `${moment.acknowledgements} acknowledgements`, acknowledged ?? Promise.resolve());
+    await pause(moment.ms);
+    return `${moment.ms} ms after ${moment.acknowledgements} acknowledgements`;
+  }
+
+  async #kill(means: RoundPlan['means'], set: SetFuse | undefined): Promise<void> {
+    const ending = this.#device.end(means);
+    // A worker that hangs in its request may be waited for by the browser that ends it.
+    if (means === 'worker-terminate' || means === 'tab-close') await pause(1);
+    if (means !== 'browser-kill' && means !== 'browser-stop') set?.release();
+    await ending;
+    set?.release();
+  }
+
+  /** Opens what the last kill left, judges it, settles what was under way, saves a little and judges again. Undefined when there was a fault. */
+  async #reopen(): Promise<Page | undefined> {
+    const page = await this.#device.page();
+    const { backend } = this.#settings;
+    const opened = await this.#answered(page.evaluate((order) => crashPage.open(order), this.#order));
+    if (opened.kind === 'failed') return void this.judge.unreachable(opened.message);
+    if (opened.value !== backend) throw new Error(`storage: ${opened.value} found, ${backend} expected`);
+    if (!(await this.#isSound(page))) return undefined;
+    if (this.#cutLife !== undefined) {
+      const step = this.#expected.stepUnderWay(this.#cutLife, (group) => this.judge.isAcknowledged(group));
+      const life = this.#expected.life(this.#cutLife);
+      await this.#call(
+        'asking again',
+        page.evaluate(([asked, at]) => crashPage.saveAgain(asked, at), [life, step] as const),
+      );
+      this.#cutLife = undefined;
+    }
+    const life = this.#expected.life(this.#nextLife());
+    await this.#call(
+      'saving on',
+      page.evaluate(([asked, count]) => crashPage.saveFirst(asked, count), [life, savesAfterEach] as const),
+    );
+    return (await this.#isSound(page)) ? page : undefined;
+  }
+
+  async #isSound(page: Page): Promise<boolean> {
+    const asked = [this.#settings.name, this.judge.verifiedSeq] as const;
+    const found = await this.#answered(page.evaluate(([store, seq]) => crashPage.read(store, seq), asked));
+    if (found.kind === 'failed') this.judge.unreachable(found.message);
+    else await this.judge.store(found.value);
+    return this.judge.faults.length === 0;
+  }
+
+  /** A store that refuses is a finding; a page that hangs is a broken run. */
+  async #answered<T>(
+    work: Promise<T>,
+  ): Promise<{ readonly kind: 'ok'; readonly value: T } | { readonly kind: 'failed'; readonly message: string }> {
+    return this.#call(
+      'an answer of the store',
+      work.then(
+        (value) => ({ kind: 'ok', value }) as const,
+        (error: unknown) => ({ kind: 'failed', message: firstLine(error) }) as const,
+      ),
+    );
+  }
+
+  #call<T>(what: string, work: Promise<T>): Promise<T> {
+    return within(callMsMax, `${this.#settings.name}, round ${this.#place.round}: ${what}`, work);
+  }
+
+  get #order(): StoreOrder {
+    const { name, backend, disk } = this.#settings;
+    return { store: name, backend, disk };
+  }
+
+  #nextLife(): number {
+    return this.#life++;
+  }
+
+  #take(acknowledged: Acknowledged): void {
+    this.#journal.take(this.#place, acknowledged);
+    this.judge.acknowledge(acknowledged);
+    this.#onAcknowledged();
+  }
+
+  /** Resolves after that many from now. */
+  #acknowledgements(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      let left = count;
+      this.#onAcknowledged = () => {
+        if (--left <= 0) resolve();
+      };
+    });
+  }
+}
+
+const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
