@@ -80,9 +80,12 @@ async function load(file) {
 /** @param {Result} result */
 function printResult(result) {
   const { rounds, acked, lost, torn, doubled, byMeans, byBackend, nullControls, secondsPerRound, evidence } = result;
-  console.log(`\n  ${rounds} kills, ${secondsPerRound} s each; ${acked} groups acknowledged: ${lost} lost, ${torn} torn, ${doubled} doubled`);
+  console.log(
+    `\n  ${rounds} kills, ${secondsPerRound} s each; ${acked} groups acknowledged: ${lost} lost, ${torn} torn, ${doubled} doubled`,
+  );
   for (const [backend, tally] of Object.entries(byBackend)) console.log(`  ${backend}: ${tally.rounds} kills, ${tally.lost} lost`);
-  for (const [means, tally] of Object.entries(byMeans)) console.log(`    ${means.padEnd(17)} ${tally.rounds} kills, ${tally.acked} acknowledged`);
+  for (const [means, tally] of Object.entries(byMeans))
+    console.log(`    ${means.padEnd(17)} ${tally.rounds} kills, ${tally.acked} acknowledged`);
   for (const control of nullControls) {
     const twin = `its sound twin ${control.sound.lost} in ${control.sound.rounds}`;
     console.log(`  broken on purpose, ${control.name}: ${control.lost} lost, ${control.torn} torn after ${control.rounds} kills; ${twin}`);

@@ -56,6 +56,12 @@ const recipes = {
 
 export type BuildName = keyof typeof recipes;
 
+/** A WAL is gone when its database is closed; a rollback journal may stand there empty until the next write. */
+export type SqliteJournal = 'wal' | 'rollback';
+
+export const journalOf = (name: BuildName): SqliteJournal =>
+  (recipes[name] as Recipe).replacements?.includes(rollbackJournal) === true ? 'rollback' : 'wal';
+
 /** Builds one of them into a folder of its own under `into`, and answers the folder. */
 export async function buildPage(name: BuildName, into: string): Promise<string> {
   const { replacements = [], aliases = {} }: Recipe = recipes[name];

@@ -3,14 +3,14 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { cpus, platform, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BuildName, buildPage } from './builds.ts';
+import { type BuildName, buildPage, journalOf } from './builds.ts';
 import type { Fault } from './chain.ts';
 import type { NullControl } from './controls.ts';
 import { Journal } from './journal.ts';
 import { allMeans, type Means } from './means.ts';
 import type { Backend } from './page/backend.ts';
 import type { Disk } from './page/write-cache.ts';
-import { planRounds } from './plan.ts';
+import { type Moment, planRounds } from './plan.ts';
 import { Site } from './site.ts';
 import { StoreRun } from './store.ts';
 
@@ -36,15 +36,13 @@ export interface Tally {
   /** Acknowledged groups. */
   readonly acked: number;
   readonly lost: number;
+  /** Faults of these kinds: a store ends with its first. */
+  readonly torn: number;
+  readonly doubled: number;
 }
 
 /** The last line of `--json`. */
-export interface CrashResult {
-  readonly rounds: number;
-  readonly acked: number;
-  readonly lost: number;
-  readonly torn: number;
-  readonly doubled: number;
+export interface CrashResult extends Tally {
   /** Which means ended how many rounds, and what was acknowledged in them. */
   readonly byMeans: Readonly<Record<Means, { readonly rounds: number; readonly acked: number }>>;
   readonly byBackend: Readonly<Record<string, Tally>>;
@@ -53,14 +51,10 @@ export interface CrashResult {
   readonly evidence: string;
 }
 
-export interface ControlResult {
+/** Its rounds: until the gate reported it. */
+export interface ControlResult extends Tally {
   readonly name: string;
-  /** Until the gate reported it. */
-  readonly rounds: number;
-  readonly acked: number;
-  readonly lost: number;
-  readonly torn: number;
-  /** The sound build over the same disk and journal, for as many rounds or more: nothing may be lost there. */
+  /** The sound build over the same disk and journal, for as many rounds or more: nothing may be wrong there. */
   readonly sound: Tally;
 }
 
@@ -99,6 +93,7 @@ interface CourseSettings {
   readonly backend: Backend;
   readonly disk: Disk;
   readonly rounds: number;
+  readonly only?: Moment['at'] | undefined;
   /** A broken build has said what it has to say with its first fault. */
   readonly endsWithFault: boolean;
 }
@@ -135,13 +130,9 @@ class Gate {
 
     const all = [...courses.values()];
     const faults = all.flatMap((course) => course.faults);
-    const count = (kind: Fault['kind']): number => faults.filter((fault) => fault.kind === kind).length;
+    const [acked, lost] = [sum(all.map((course) => course.acked)), sum(all.map((course) => course.lost))];
     const result: CrashResult = {
-      rounds: ran,
-      acked: sum(all.map(({ acked }) => acked)),
-      lost: sum(all.map(({ lost }) => lost)),
-      torn: count('torn'),
-      doubled: count('doubled'),
+      ...tallyOf({ rounds: ran, acked, lost, faults }),
       byMeans,
       byBackend: Object.fromEntries([...courses].map(([backend, course]) => [backend, tallyOf(course)])),
       nullControls: controlResults,
@@ -156,32 +147,32 @@ class Gate {
     return { kind: 'done', result, failures };
   }
 
-  async #control({ name, build, disk, roundsMax, sound }: NullControl, backend: Backend): Promise<ControlResult> {
-    const shared = { backend, disk, rounds: roundsMax };
+  async #control({ name, build, disk, only, roundsMax, sound }: NullControl, backend: Backend): Promise<ControlResult> {
+    const shared = { backend, disk, only, rounds: roundsMax };
     const broken = await this.#course({ name: `control-${name}`, build, ...shared, endsWithFault: true });
     const twin = await this.#course({ name: `control-${name}-sound`, build: sound, ...shared, endsWithFault: false });
-    const torn = broken.faults.filter(({ kind }) => kind === 'torn').length;
     this.#ports.log(`control ${name}: ${broken.faults[0]?.what ?? 'NOT FOUND'}`);
     for (const { kind, what } of twin.faults) this.#ports.log(`  its sound twin: ${kind}: ${what}`);
-    return { name, rounds: broken.rounds, acked: broken.acked, lost: broken.lost, torn, sound: tallyOf(twin) };
+    return { name, ...tallyOf(broken), sound: tallyOf(twin) };
   }
 
   /** Stores of one kind, one after another, until the rounds are done. */
   async #course(settings: CourseSettings): Promise<Course> {
-    const { name, build, backend, disk, rounds, endsWithFault } = settings;
+    const { name, build, backend, disk, rounds, only, endsWithFault } = settings;
     const course: Course = { rounds: 0, acked: 0, lost: 0, faults: [] };
     if (rounds === 0) return course;
     const folder = join(this.#settings.evidence, name);
     await mkdir(folder);
     const journal = new Journal(join(folder, 'journal.jsonl'));
     const site = await Site.serve(await this.#build(build), folder);
-    const plans = planRounds(this.#settings.seed, rounds);
+    const plans = planRounds(this.#settings.seed, rounds, only);
     const lines: string[] = [];
     try {
       for (let number = 0; course.rounds < rounds && !this.#ports.signal.aborted; number++) {
         const seed = this.#settings.seed + 7_919 * (number + 1);
         const profile = join(this.#scratch, `${name}-${number}`);
-        const store = new StoreRun({ name: `store-${number}`, seed, backend, disk, profile, inbox: folder }, site, journal);
+        const place = { name: `store-${number}`, profile, inbox: folder };
+        const store = new StoreRun({ ...place, seed, backend, disk, journal: journalOf(build) }, site, journal);
         try {
           for (const plan of plans.slice(course.rounds, course.rounds + roundsPerStore)) {
             if (store.faults.length > 0 || this.#ports.signal.aborted) break;
@@ -228,7 +219,11 @@ class Gate {
   }
 }
 
-const tallyOf = ({ rounds, acked, lost }: Course): Tally => ({ rounds, acked, lost });
+function tallyOf({ rounds, acked, lost, faults }: Course): Tally {
+  const count = (kind: Fault['kind']): number => faults.filter((fault) => fault.kind === kind).length;
+  return { rounds, acked, lost, torn: count('torn'), doubled: count('doubled') };
+}
+
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 /** What makes a run worth less than it says, though nothing was lost in it. */
@@ -240,7 +235,8 @@ function shortfalls({ rounds, backends, controls }: CrashSettings, result: Crash
     ...controls.flatMap(({ name }) => {
       const found = result.nullControls.find((control) => control.name === name);
       if (found === undefined || found.lost + found.torn === 0) return [`control ${name}: the broken build was not found out`];
-      return found.sound.lost > 0 ? [`control ${name}: its sound twin lost ${found.sound.lost} groups`] : [];
+      const { lost, torn, doubled } = found.sound;
+      return lost + torn + doubled > 0 ? [`control ${name}: its sound twin has ${lost} lost, ${torn} torn, ${doubled} doubled`] : [];
     }),
   ];
 }

@@ -4,6 +4,7 @@ import { bytesToHex } from '../../kernel/bytes.ts';
 import { StateHasher } from '../../kernel/state-hash.ts';
 import { imageTables, stateHashOf } from '../../worker/engine/image.ts';
 import { openImage } from '../replay/node-sqlite.ts';
+import type { SqliteJournal } from './builds.ts';
 import { Chain, type Fault } from './chain.ts';
 import type { Expected } from './expected.ts';
 import { ledger } from './ledger.ts';
@@ -64,7 +65,7 @@ export class Judge {
   /** The answers of a reopened store, from the seq on that was verified before. */
   async store(found: Found): Promise<void> {
     this.#deviceKey = found.deviceKey;
-    if (found.integrity !== 'ok') this.#torn(`integrity_check: ${found.integrity}`);
+    if (!['ok', ''].includes(found.integrity)) this.#torn(`integrity_check: ${found.integrity}`);
     this.#faults.push(...(await this.#chain.follow(found.groups, found.deviceKey)));
     if (found.groupCount !== this.#chain.groupCount) {
       this.#torn(`${found.groupCount} groups in the log, ${this.#chain.groupCount} on its chain`);
@@ -74,8 +75,9 @@ export class Judge {
   }
 
   /** The file of a closed store, whole and from the beginning, and the names of the files beside it. */
-  async file(bytes: Uint8Array, files: readonly string[]): Promise<void> {
-    const stray = files.filter((file) => file !== '/workspace.db' && !/^\/s-[0-9a-f]+-1\.db$/.test(file));
+  async file(bytes: Uint8Array, files: readonly string[], journal: SqliteJournal): Promise<void> {
+    const known = journal === 'wal' ? /^\/(?:workspace|s-[0-9a-f]+-1)\.db$/ : /^\/(?:workspace|s-[0-9a-f]+-1)\.db(?:-journal)?$/;
+    const stray = files.filter((file) => !known.test(file));
     if (stray.length > 0) this.#torn(`files nobody needs: ${stray.join(', ')}`);
     const db = await openImage(bytes, 'exported ledger');
     try {

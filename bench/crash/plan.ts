@@ -19,18 +19,23 @@ export interface RoundPlan {
   readonly moment: Moment;
 }
 
-/** Calls that the phase makes, about: a rewrite writes 760 pages in two calls each, an opening some 90, a closing takes the WAL into the file. */
-const callsOf = { saving: 4_000, rewriting: 1_800, closing: 800, opening: 120 } as const;
+/**
+ * Calls that the phase makes, about: a rewrite writes 760 pages in two calls each and later takes them from the WAL into the file, an opening makes
+ * some 90, a closing takes the WAL into the file. A rollback journal needs up to 3,500 for a rewrite.
+ */
+const callsOf = { saving: 4_000, rewriting: 3_500, closing: 800, opening: 120 } as const;
 
-/** Every means once in each six rounds, in an order drawn anew. */
-export function planRounds(seed: number, rounds: number): readonly RoundPlan[] {
+const ordinary: Readonly<Record<Moment['at'], number>> = { saving: 8, rewriting: 4, moment: 4, opening: 3, closing: 2 };
+
+/** Every means once in each six rounds, in an order drawn anew. `only`: all rounds end there. */
+export function planRounds(seed: number, rounds: number, only?: Moment['at']): readonly RoundPlan[] {
   const means: Means[] = [];
   for (let block = 0; means.length < rounds; block++) means.push(...new Random(seed, 'means', block).shuffled(allMeans));
-  return means.slice(0, rounds).map((name, round) => ({ round, means: name, moment: drawMoment(new Random(seed, 'moment', round)) }));
+  return means.slice(0, rounds).map((name, round) => ({ round, means: name, moment: drawMoment(new Random(seed, 'moment', round), only) }));
 }
 
-function drawMoment(random: Random): Moment {
-  const at = random.pick({ saving: 8, rewriting: 4, moment: 4, opening: 3, closing: 2 });
+function drawMoment(random: Random, only: Moment['at'] | undefined): Moment {
+  const at = only ?? random.pick(ordinary);
   if (at === 'moment') return { at, acknowledgements: random.between(1, 60), ms: random.between(0, 150) };
   const calls = callsOf[at];
   // A rewrite is the same all along; elsewhere the first calls differ most from one another.

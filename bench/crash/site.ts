@@ -39,7 +39,7 @@ export class Site {
       const path = normalize(join(folder, pathname === '/' ? 'index.html' : pathname));
       const body = path.startsWith(folder) ? await readFile(path).catch(() => undefined) : undefined;
       if (body === undefined) return void response.writeHead(404).end();
-      response.writeHead(200, { 'content-type': types[extname(path)] ?? 'application/octet-stream', 'cache-control': 'no-cache' });
+      response.writeHead(200, { 'content-type': types[extname(path)] ?? 'application/octet-stream', 'cache-control': 'max-age=3600' });
       response.end(body);
     });
   }

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { Page } from 'playwright';
+import type { SqliteJournal } from './builds.ts';
 import type { Fault } from './chain.ts';
 import { Device } from './device.ts';
 import { Expected } from './expected.ts';
@@ -21,6 +22,8 @@ export interface StoreSettings {
   readonly seed: number;
   readonly backend: Backend;
   readonly disk: Disk;
+  /** Which files may stand beside the database when it is closed. */
+  readonly journal: SqliteJournal;
   /** A folder that is not there yet. */
   readonly profile: string;
   /** Where the exported file lands: the site's inbox. */
@@ -98,7 +101,7 @@ export class StoreRun {
       'exporting',
       page.evaluate((order) => crashPage.export(order), { store: name, backend, url }),
     );
-    await this.judge.file(await promisify(gunzip)(await readFile(`${inbox}${url}`)), files);
+    await this.judge.file(await promisify(gunzip)(await readFile(`${inbox}${url}`)), files, this.#settings.journal);
   }
 
   stop(): Promise<void> {
@@ -148,11 +151,7 @@ export class StoreRun {
   }
 
   async #kill(means: RoundPlan['means'], set: SetFuse | undefined): Promise<void> {
-    const ending = this.#device.end(means);
-    // A worker that hangs in its request may be waited for by the browser that ends it.
-    if (means === 'worker-terminate' || means === 'tab-close') await pause(1);
-    if (means !== 'browser-kill' && means !== 'browser-stop') set?.release();
-    await ending;
+    await this.#device.end(means);
     set?.release();
   }
 
@@ -163,7 +162,7 @@ export class StoreRun {
     const opened = await this.#answered(page.evaluate((order) => crashPage.open(order), this.#order));
     if (opened.kind === 'failed') return void this.judge.unreachable(opened.message);
     if (opened.value !== backend) throw new Error(`storage: ${opened.value} found, ${backend} expected`);
-    if (!(await this.#isSound(page))) return undefined;
+    if (!(await this.#isSound(page, { withPages: true }))) return undefined;
     if (this.#cutLife !== undefined) {
       const step = this.#expected.stepUnderWay(this.#cutLife, (group) => this.judge.isAcknowledged(group));
       const life = this.#expected.life(this.#cutLife);
@@ -178,12 +177,13 @@ export class StoreRun {
       'saving on',
       page.evaluate(([asked, count]) => crashPage.saveFirst(asked, count), [life, savesAfterEach] as const),
     );
-    return (await this.#isSound(page)) ? page : undefined;
+    return (await this.#isSound(page, { withPages: false })) ? page : undefined;
   }
 
-  async #isSound(page: Page): Promise<boolean> {
-    const asked = [this.#settings.name, this.judge.verifiedSeq] as const;
-    const found = await this.#answered(page.evaluate(([store, seq]) => crashPage.read(store, seq), asked));
+  /** `withPages`: every page of the file too, which is where a kill leaves its marks. */
+  async #isSound(page: Page, { withPages }: { readonly withPages: boolean }): Promise<boolean> {
+    const asked = { store: this.#settings.name, after: this.judge.verifiedSeq, withPages };
+    const found = await this.#answered(page.evaluate((order) => crashPage.read(order), asked));
     if (found.kind === 'failed') this.judge.unreachable(found.message);
     else await this.judge.store(found.value);
     return this.judge.faults.length === 0;

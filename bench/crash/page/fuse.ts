@@ -1,6 +1,6 @@
 // The fuse: stops this worker for good at its n-th change of storage, so that a kill meets it at exactly that point. It counts what the shipped code
 // does to its files (and to IndexedDB, where that is the storage), tells the driver that it is there by a request that is never answered, and
-// waits in that request for its end.
+// waits in that request for its end. Whatever still runs when the driver hangs up is dead to its files: it neither reads nor changes them.
 import { bytesOf, type SyncFile } from './sync-file.ts';
 
 export interface Fuse {
@@ -19,6 +19,7 @@ export interface FuseMessage {
 
 let fuse: Fuse | undefined;
 let calls = 0;
+let isDead = false;
 
 /** Listens for fuses. Before the engine is served: its port must not see them. */
 export function takeFuses(): void {
@@ -32,9 +33,9 @@ export function takeFuses(): void {
 
 export function fused(file: SyncFile): SyncFile {
   return {
-    read: (buffer, options) => file.read(buffer, options),
-    getSize: () => file.getSize(),
-    close: () => file.close(),
+    read: (buffer, options) => alive(() => file.read(buffer, options)),
+    getSize: () => alive(() => file.getSize()),
+    close: () => alive(() => file.close()),
     flush: () => step('flush', () => file.flush()),
     truncate: (size) => step('truncate', () => file.truncate(size)),
     write(buffer, options) {
@@ -72,20 +73,24 @@ export function fuseIndexedDb(): void {
 }
 
 function step<T>(name: string, run: () => T, half?: () => void): T {
+  if (isDead) throw dead();
   if (fuse === undefined || ++calls < fuse.call) return run();
   if (fuse.stop === 'half') half?.();
   if (fuse.stop === 'after') run();
-  waitForTheEnd(`${fuse.url}&operation=${name}`);
+  isDead = true;
+  try {
+    const request = new XMLHttpRequest();
+    request.open('POST', `${fuse.url}&operation=${name}`, false);
+    request.send();
+  } catch {
+    // The driver hung up: the order to end this worker is given, and only waits for its thread.
+  }
+  throw dead();
 }
 
-function waitForTheEnd(url: string): never {
-  while (true) {
-    try {
-      const request = new XMLHttpRequest();
-      request.open('POST', url, false);
-      request.send();
-    } catch {
-      // The driver hung up, which is the moment of the kill: this worker must not go on.
-    }
-  }
+function alive<T>(run: () => T): T {
+  if (isDead) throw dead();
+  return run();
 }
+
+const dead = (): DOMException => new DOMException('the fuse of this worker has blown', 'InvalidStateError');

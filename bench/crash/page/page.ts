@@ -28,6 +28,14 @@ export interface LoadOrder extends Life {
   readonly arm?: { readonly at: 'saving' | 'rewriting' | 'closing'; readonly step: number; readonly fuse: Fuse };
 }
 
+export interface ReadOrder {
+  readonly store: string;
+  /** The seq that is known already. */
+  readonly after: number;
+  /** Whether SQLite checks every page too. */
+  readonly withPages: boolean;
+}
+
 export interface FoundGroup {
   readonly header: string;
   readonly salt: string;
@@ -42,9 +50,10 @@ export type Rows = readonly (readonly (string | number)[])[];
 /** The store as SQL answers it: groups whole, the tables in a form that is small and still tells a changed row. */
 export interface Found {
   readonly deviceKey: string;
+  /** What integrity_check said; empty when it was not asked. */
   readonly integrity: string;
   readonly groups: readonly FoundGroup[];
-  /** Rows of the log and of the table of ids, to see what stands where nobody looked. */
+  /** Rows of the whole log. */
   readonly groupCount: number;
   readonly line: Rows;
   /** id, length, first and last letters. */
@@ -114,21 +123,25 @@ class CrashPage {
     }
   }
 
-  /** Everything after `seq`, and the tables. */
-  async read(store: string, seq: number): Promise<Found> {
+  /** The log after a seq, and the tables. */
+  async read({ store, after, withPages }: ReadOrder): Promise<Found> {
     if (this.#shop === undefined) throw new Error('the store is not open');
-    const [groups, count, line, letter, stock, integrity] = await this.#shop.read([
+    const check = sql<{ integrity_check: string }>`PRAGMA integrity_check(5)`;
+    const [groups, count, line, letter, stock, ...integrity] = await this.#shop.read([
       sql<FoundGroup>`SELECT lower(hex(header)) AS header, lower(hex(salt)) AS salt, lower(hex(body)) AS body,
-        coalesce(lower(hex(seal)), '') AS seal FROM foldlog_group WHERE last_seq > ${seq} ORDER BY last_seq`,
+        coalesce(lower(hex(seal)), '') AS seal FROM foldlog_group WHERE last_seq > ${after} ORDER BY last_seq`,
       sql<{ n: number }>`SELECT count(*) AS n FROM foldlog_group`,
       sql<Values>`SELECT sale, sku, qty, cents FROM line ORDER BY sale, sku`,
       sql<Values>`SELECT id, length(body), substr(body, 1, 12), substr(body, -12) FROM letter ORDER BY id`,
       sql<Values>`SELECT round, count(*), sum(item), min(note), max(note) FROM stock GROUP BY round ORDER BY round`,
-      sql<{ integrity_check: string }>`PRAGMA integrity_check(5)`,
+      ...(withPages ? [check] : []),
     ]);
     return {
       deviceKey: await deviceKey(store),
-      integrity: integrity.map(({ integrity_check }) => integrity_check).join(' · '),
+      integrity: integrity
+        .flat()
+        .map(({ integrity_check }) => integrity_check)
+        .join(' · '),
       groups,
       groupCount: count[0]?.n ?? 0,
       line: line.map(Object.values),
