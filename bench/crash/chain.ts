@@ -11,7 +11,7 @@ import type { Expected } from './expected.ts';
 import { Model } from './model.ts';
 import type { FoundGroup } from './page/page.ts';
 
-/** What is wrong with a store. Lost: acknowledged, and not there as it was acknowledged. Doubled: there twice. Torn: anything else that cannot be. */
+/** What is wrong with a store. Lost: acknowledged, and its group or a row it wrote is gone. Doubled: there twice. Torn: anything else that cannot be. */
 export interface Fault {
   readonly kind: 'lost' | 'torn' | 'doubled';
   readonly what: string;
@@ -79,7 +79,7 @@ export class Chain {
     if (!isBodyOf(header, hexToBytes(salt), body)) faults.push(torn(`seq ${span.firstSeq}: a body that is not its header's`));
     this.#head = { seq: span.lastSeq, hash: bytesToHex(groupHash) };
     const ops = decodeOps(body, header.opCount, 'stored group').map(({ class: name, payload }) => [name, payload] as const);
-    for (const [name, payload] of ops) this.model.fold(name, payload);
+    for (const [name, payload] of ops) this.model.fold(id, name, payload);
     if (this.places.has(id)) faults.push({ kind: 'doubled', what: `group ${id} at seq ${span.firstSeq} and once before` });
     else if (JSON.stringify(ops) === JSON.stringify(this.#expected.opsOf(id))) this.places.set(id, span);
     else faults.push(torn(`group ${id} at seq ${span.firstSeq} does not hold what was asked`));

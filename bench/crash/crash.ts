@@ -64,6 +64,8 @@ export type CrashOutcome =
 
 /** Rounds of one store: its chain stays short enough to be judged whole, and long enough to have been killed in every way. */
 const roundsPerStore = 20;
+/** Enough to see whether faults are alike; the run has failed anyway. */
+const faultyStoresMax = 3;
 
 export async function crash(settings: CrashSettings, ports: CrashPorts): Promise<CrashOutcome> {
   await mkdir(settings.evidence, { recursive: true });
@@ -94,8 +96,8 @@ interface CourseSettings {
   readonly disk: Disk;
   readonly rounds: number;
   readonly only?: Moment['at'] | undefined;
-  /** A broken build has said what it has to say with its first fault. */
-  readonly endsWithFault: boolean;
+  /** Stores with a fault after which it ends: a broken build has said all with its first one. */
+  readonly faultyMax: number;
 }
 
 class Gate {
@@ -120,7 +122,10 @@ class Gate {
     const start = performance.now();
     const courses = new Map<Backend, Course>();
     for (const backend of backends) {
-      courses.set(backend, await this.#course({ name: backend, build: 'shipped', backend, disk: 'kept', rounds, endsWithFault: false }));
+      courses.set(
+        backend,
+        await this.#course({ name: backend, build: 'shipped', backend, disk: 'kept', rounds, faultyMax: faultyStoresMax }),
+      );
     }
     const ran = sum([...courses.values()].map((course) => course.rounds));
     const secondsPerRound = Math.round((performance.now() - start) / Math.max(1, ran) / 10) / 100;
@@ -149,8 +154,8 @@ class Gate {
 
   async #control({ name, build, disk, only, roundsMax, sound }: NullControl, backend: Backend): Promise<ControlResult> {
     const shared = { backend, disk, only, rounds: roundsMax };
-    const broken = await this.#course({ name: `control-${name}`, build, ...shared, endsWithFault: true });
-    const twin = await this.#course({ name: `control-${name}-sound`, build: sound, ...shared, endsWithFault: false });
+    const broken = await this.#course({ name: `control-${name}`, build, ...shared, faultyMax: 1 });
+    const twin = await this.#course({ name: `control-${name}-sound`, build: sound, ...shared, faultyMax: 1 });
     this.#ports.log(`control ${name}: ${broken.faults[0]?.what ?? 'NOT FOUND'}`);
     for (const { kind, what } of twin.faults) this.#ports.log(`  its sound twin: ${kind}: ${what}`);
     return { name, ...tallyOf(broken), sound: tallyOf(twin) };
@@ -158,7 +163,7 @@ class Gate {
 
   /** Stores of one kind, one after another, until the rounds are done. */
   async #course(settings: CourseSettings): Promise<Course> {
-    const { name, build, backend, disk, rounds, only, endsWithFault } = settings;
+    const { name, build, backend, disk, rounds, only, faultyMax } = settings;
     const course: Course = { rounds: 0, acked: 0, lost: 0, faults: [] };
     if (rounds === 0) return course;
     const folder = join(this.#settings.evidence, name);
@@ -167,6 +172,7 @@ class Gate {
     const site = await Site.serve(await this.#build(build), folder);
     const plans = planRounds(this.#settings.seed, rounds, only);
     const lines: string[] = [];
+    let faulty = 0;
     try {
       for (let number = 0; course.rounds < rounds && !this.#ports.signal.aborted; number++) {
         const seed = this.#settings.seed + 7_919 * (number + 1);
@@ -175,8 +181,9 @@ class Gate {
         const store = new StoreRun({ ...place, seed, backend, disk, journal: journalOf(build) }, site, journal);
         try {
           for (const plan of plans.slice(course.rounds, course.rounds + roundsPerStore)) {
-            if (store.faults.length > 0 || this.#ports.signal.aborted) break;
-            const { point, acknowledged, ms } = await store.round(plan);
+            const report = this.#ports.signal.aborted ? undefined : await store.round(plan);
+            if (report === undefined) break;
+            const { point, acknowledged, ms } = report;
             course.rounds++;
             this.#byMeans[plan.means].rounds++;
             this.#byMeans[plan.means].acked += acknowledged;
@@ -193,7 +200,7 @@ class Gate {
           // What went wrong stays as it is.
           if (store.faults.length === 0) await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
         }
-        if (endsWithFault && course.faults.length > 0) break;
+        if (store.faults.length > 0 && ++faulty >= faultyMax) break;
       }
     } finally {
       await writeFile(join(folder, 'kills.jsonl'), lines.map((line) => `${line}\n`).join(''));

@@ -8,7 +8,7 @@ import type { SqliteJournal } from './builds.ts';
 import { Chain, type Fault } from './chain.ts';
 import type { Expected } from './expected.ts';
 import { ledger } from './ledger.ts';
-import type { Model } from './model.ts';
+import { type TableName, type Tables, tableNames } from './model.ts';
 import type { Acknowledged, Found, FoundGroup, Rows } from './page/page.ts';
 
 export class Judge {
@@ -107,20 +107,26 @@ export class Judge {
   #requirePlaces(chain: Chain): void {
     for (const { group, lastSeq } of this.#acknowledged.values()) {
       const found = chain.places.get(group)?.lastSeq;
-      if (found === lastSeq || this.#lost.has(group)) continue;
-      this.#lost.add(group);
-      this.#faults.push({
-        kind: 'lost',
-        what: `group ${group}, acknowledged at seq ${lastSeq}: ${found === undefined ? 'gone' : `at ${found}`}`,
-      });
+      if (found !== lastSeq) this.#lose(group, `acknowledged at seq ${lastSeq}: ${found === undefined ? 'gone' : `at ${found}`}`);
     }
   }
 
-  #compare(expected: Readonly<Record<TableName, Rows>>, found: Readonly<Record<TableName, Rows>>): void {
+  #compare(expected: Tables, found: Readonly<Record<TableName, Rows>>): void {
     for (const table of tableNames) {
-      const difference = firstDifference(expected[table], found[table]);
-      if (difference !== undefined) this.#torn(`table ${table} is not the fold of its chain: ${difference}`);
+      const rows = new Set(found[table].map((row) => JSON.stringify(row)));
+      const missing = expected[table].filter(({ values }) => !rows.delete(JSON.stringify(values)));
+      if (missing.length + rows.size === 0) continue;
+      const [gone, strange] = [missing[0], [...rows][0]];
+      const words = `${missing.length} rows gone, ${rows.size} strange: ${shortened(strange)} found, ${shortened(gone && JSON.stringify(gone.values))} expected`;
+      this.#torn(`table ${table} is not the fold of its chain: ${words}`);
+      for (const { group } of missing) if (this.isAcknowledged(group)) this.#lose(group, `rows of it are gone from ${table}`);
     }
+  }
+
+  #lose(group: string, what: string): void {
+    if (this.#lost.has(group)) return;
+    this.#lost.add(group);
+    this.#faults.push({ kind: 'lost', what: `group ${group}, ${what}` });
   }
 
   #torn(what: string): void {
@@ -128,28 +134,15 @@ export class Judge {
   }
 }
 
-const tableNames = ['line', 'letter', 'stock'] as const;
-type TableName = (typeof tableNames)[number];
-
-function firstDifference(expected: Rows, found: Rows): string | undefined {
-  const length = Math.max(expected.length, found.length);
-  for (let i = 0; i < length; i++) {
-    const [wanted, row] = [JSON.stringify(expected[i]), JSON.stringify(found[i])];
-    if (wanted !== row)
-      return `row ${i + 1} of ${found.length} is ${shortened(row)}, ${shortened(wanted)} expected (of ${expected.length})`;
-  }
-  return undefined;
-}
-
 /** Notes and letters are long. */
-const shortened = (text = 'missing'): string =>
+const shortened = (text = 'nothing'): string =>
   text.length <= 120 ? text : `${text.slice(0, 60)}…${text.length} letters…${text.slice(-40)}`;
 
-function stateHashOfModel(whole: ReturnType<Model['whole']>): string {
+function stateHashOfModel(whole: Tables): string {
   const hasher = new StateHasher();
   for (const { name, columns, isReal } of imageTables(ledger)) {
     hasher.table(name, columns);
-    for (const row of whole[name as TableName] ?? []) hasher.row(row, isReal);
+    for (const { values } of whole[name as TableName] ?? []) hasher.row(values, isReal);
   }
   return bytesToHex(hasher.digest());
 }

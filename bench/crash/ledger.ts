@@ -7,7 +7,7 @@ import { defineShard, int, op, table, text } from '../../shards/index.ts';
 export const stockItems = 3_000;
 const noteLength = 2_000;
 
-/** What a count leaves in every row it touches: no two rounds leave the same. */
+/** What a count leaves in every row it touches: no two rounds leave the same. `CrashPage.read` asks SQL for the same text. */
 export const noteOf = (round: number): string =>
   String(round)
     .padStart(10, '0')

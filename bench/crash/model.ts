@@ -1,41 +1,55 @@
 // The ledger's fold a second time, in plain JavaScript over decoded ops: no SQL, no reducer, nothing of the engine. What the tables of a store must
-// hold is what comes out here.
+// hold is what comes out here, and of each row, which group wrote it last.
 import { noteOf, stockItems } from './ledger.ts';
-import type { Rows } from './page/page.ts';
 
-type Line = readonly [sale: string, sku: string, qty: number, cents: number];
+export const tableNames = ['line', 'letter', 'stock'] as const;
+export type TableName = (typeof tableNames)[number];
+
+export interface OwnedRow {
+  readonly values: readonly (string | number)[];
+  readonly group: string;
+}
+
+export type Tables = Readonly<Record<TableName, readonly OwnedRow[]>>;
+
+interface Line {
+  readonly sale: string;
+  readonly sku: string;
+  readonly qty: number;
+  readonly cents: number;
+}
 
 export class Model {
-  readonly #lines = new Map<string, Map<string, Line>>();
-  readonly #letters = new Map<string, string>();
-  /** The round that counted each item last. */
-  #stock: number[] = [];
+  readonly #lines = new Map<string, Map<string, Line & { readonly group: string }>>();
+  readonly #letters = new Map<string, { readonly body: string; readonly group: string }>();
+  /** By item: the round that counted it last. */
+  #stock: { readonly round: number; readonly group: string }[] = [];
 
-  fold(name: string, payload: unknown): void {
+  fold(group: string, name: string, payload: unknown): void {
     switch (name) {
       case 'sale.line': {
-        const { sale, sku, qty, cents } = payload as { sale: string; sku: string; qty: number; cents: number };
-        const lines = this.#lines.get(sale) ?? new Map<string, Line>();
-        this.#lines.set(sale, lines.set(sku, [sale, sku, qty, cents]));
+        const line = payload as Line;
+        const lines = this.#lines.get(line.sale) ?? new Map<string, Line & { readonly group: string }>();
+        this.#lines.set(line.sale, lines.set(line.sku, { ...line, group }));
         break;
       }
       case 'sale.removed':
-        this.#lines.delete((payload as { sale: string }).sale);
+        this.#lines.delete((payload as { readonly sale: string }).sale);
         break;
       case 'letter.kept': {
-        const { id, body } = payload as { id: string; body: string };
-        this.#letters.set(id, body);
+        const { id, body } = payload as { readonly id: string; readonly body: string };
+        this.#letters.set(id, { body, group });
         break;
       }
       case 'letter.dropped':
-        this.#letters.delete((payload as { id: string }).id);
+        this.#letters.delete((payload as { readonly id: string }).id);
         break;
       case 'stock.filled':
-        this.#stock = Array.from({ length: stockItems }, () => 0);
+        this.#stock = Array.from({ length: stockItems }, () => ({ round: 0, group }));
         break;
       case 'stock.counted': {
-        const { round, from, to } = payload as { round: number; from: number; to: number };
-        this.#stock.fill(round, from, to + 1);
+        const { round, from, to } = payload as { readonly round: number; readonly from: number; readonly to: number };
+        this.#stock.fill({ round, group }, from, to + 1);
         break;
       }
       default:
@@ -43,29 +57,33 @@ export class Model {
     }
   }
 
-  /** Whole tables, in key order. */
-  whole(): { readonly line: Rows; readonly letter: Rows; readonly stock: Rows } {
-    const line = [...this.#lines.values()].flatMap((lines) => [...lines.values()]);
+  /** Whole tables, in key order, values in the order of their columns. */
+  whole(): Tables {
     return {
-      line: line.sort((a, b) => compare(a[0], b[0]) || compare(a[1], b[1])),
-      letter: [...this.#letters].sort(([a], [b]) => compare(a, b)),
-      stock: this.#stock.map((round, item) => [item, round, noteOf(round)]),
+      line: this.#lineRows(),
+      letter: this.#letterRows((body) => [body]),
+      stock: this.#stock.map(({ round, group }, item) => ({ values: [item, round, noteOf(round)], group })),
     };
   }
 
-  /** What `Found` says of them. */
-  summary(): { readonly line: Rows; readonly letter: Rows; readonly stock: Rows } {
-    const { line, letter } = this.whole();
-    const rounds = new Map<number, { items: number; sum: number }>();
-    for (const [item, round] of this.#stock.entries()) {
-      const { items, sum } = rounds.get(round) ?? { items: 0, sum: 0 };
-      rounds.set(round, { items: items + 1, sum: sum + item });
-    }
+  /** The tables in the form in which `Found` has them. */
+  summary(): Tables {
     return {
-      line,
-      letter: letter.map(([id, body]) => [id as string, String(body).length, String(body).slice(0, 12), String(body).slice(-12)]),
-      stock: [...rounds].sort(([a], [b]) => a - b).map(([round, { items, sum }]) => [round, items, sum, noteOf(round), noteOf(round)]),
+      line: this.#lineRows(),
+      letter: this.#letterRows((body) => [body.length, body.slice(0, 12), body.slice(-12)]),
+      stock: this.#stock.map(({ round, group }, item) => ({ values: [item, round, 1], group })),
     };
+  }
+
+  #lineRows(): OwnedRow[] {
+    const lines = [...this.#lines.values()].flatMap((ofSale) => [...ofSale.values()]);
+    lines.sort((a, b) => compare(a.sale, b.sale) || compare(a.sku, b.sku));
+    return lines.map(({ sale, sku, qty, cents, group }) => ({ values: [sale, sku, qty, cents], group }));
+  }
+
+  #letterRows(form: (body: string) => readonly (string | number)[]): OwnedRow[] {
+    const letters = [...this.#letters].sort(([a], [b]) => compare(a, b));
+    return letters.map(([id, { body, group }]) => ({ values: [id, ...form(body)], group }));
   }
 }
 

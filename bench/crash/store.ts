@@ -77,12 +77,13 @@ export class StoreRun {
     return this.judge.faults;
   }
 
-  /** One round, to its kill. What the kill left is judged in the next one, or by `finish`. */
-  async round(plan: RoundPlan): Promise<RoundReport> {
+  /** One round, to its kill; undefined when the kill before it left a fault. What this kill leaves is judged in the next one, or by `finish`. */
+  async round(plan: RoundPlan): Promise<RoundReport | undefined> {
     const start = performance.now();
     const before = this.judge.acknowledged;
     this.#place = { ...this.#place, round: plan.round, means: plan.means };
     const point = plan.moment.at === 'opening' ? await this.#killOpening(plan, plan.moment) : await this.#killSaving(plan, plan.moment);
+    if (point === undefined) return undefined;
     return { plan, acknowledged: this.judge.acknowledged - before, point, ms: performance.now() - start };
   }
 
@@ -118,9 +119,9 @@ export class StoreRun {
     return point;
   }
 
-  async #killSaving(plan: RoundPlan, moment: Exclude<Moment, { readonly at: 'opening' }>): Promise<string> {
+  async #killSaving(plan: RoundPlan, moment: Exclude<Moment, { readonly at: 'opening' }>): Promise<string | undefined> {
     const page = await this.#reopen();
-    if (page === undefined) return 'not reached';
+    if (page === undefined) return undefined;
     const life = this.#nextLife();
     this.#cutLife = life;
     const set = moment.at === 'moment' ? undefined : this.#site.setFuse();

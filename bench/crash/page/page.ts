@@ -58,7 +58,7 @@ export interface Found {
   readonly line: Rows;
   /** id, length, first and last letters. */
   readonly letter: Rows;
-  /** For each round that left rows: how many, sum of their items, least and greatest note. */
+  /** item, round, and 1 when the note is, letter for letter, the one of that round. */
   readonly stock: Rows;
 }
 
@@ -133,7 +133,7 @@ class CrashPage {
       sql<{ n: number }>`SELECT count(*) AS n FROM foldlog_group`,
       sql<Values>`SELECT sale, sku, qty, cents FROM line ORDER BY sale, sku`,
       sql<Values>`SELECT id, length(body), substr(body, 1, 12), substr(body, -12) FROM letter ORDER BY id`,
-      sql<Values>`SELECT round, count(*), sum(item), min(note), max(note) FROM stock GROUP BY round ORDER BY round`,
+      sql<Values>`SELECT item, round, note = replace(hex(zeroblob(200)), '00', printf('%010d', round)) FROM stock ORDER BY item`,
       ...(withPages ? [check] : []),
     ]);
     return {
