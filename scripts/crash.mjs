@@ -30,7 +30,7 @@ Exit code: 0 nothing lost, torn or doubled, and every broken build found out · 
  * @typedef {{ rounds: number, acked: number, lost: number }} Tally
  * @typedef {Tally & {
  *   torn: number, doubled: number, byMeans: Record<string, { rounds: number, acked: number }>, byBackend: Record<string, Tally>,
- *   nullControls: (Tally & { name: string, torn: number, sound: Tally })[], secondsPerRound: number, evidence: string,
+ *   nullControls: (Tally & { name: string, torn: number, sound?: Tally })[], secondsPerRound: number, evidence: string,
  * }} Result
  * @typedef {{ rounds: number, seed: number, backends: string[], controls: readonly unknown[], evidence: string }} Settings
  * @typedef {{ kind: 'evidenceInUse', found: string } | { kind: 'done', result: Result, failures: string[] }} Outcome
@@ -87,8 +87,8 @@ function printResult(result) {
   for (const [means, tally] of Object.entries(byMeans))
     console.log(`    ${means.padEnd(17)} ${tally.rounds} kills, ${tally.acked} acknowledged`);
   for (const control of nullControls) {
-    const twin = `its sound twin ${control.sound.lost} in ${control.sound.rounds}`;
-    console.log(`  broken on purpose, ${control.name}: ${control.lost} lost, ${control.torn} torn after ${control.rounds} kills; ${twin}`);
+    const twin = control.sound === undefined ? '' : `; its sound twin ${control.sound.lost} in ${control.sound.rounds}`;
+    console.log(`  broken on purpose, ${control.name}: ${control.lost} lost, ${control.torn} torn after ${control.rounds} kills${twin}`);
   }
   console.log(`  evidence: ${evidence}`);
 }

@@ -1,6 +1,6 @@
 // The crash gate: a real browser on a profile on disk saves and is killed, round after round; every acknowledged group must be there when it opens again.
 // Then the same gate over builds that are broken on purpose, which it must report. Run it with `npm run crash -- --rounds N --seed S`.
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { cpus, platform, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BuildName, buildPage, journalOf } from './builds.ts';
@@ -54,8 +54,8 @@ export interface CrashResult extends Tally {
 /** Its rounds: until the gate reported it. */
 export interface ControlResult extends Tally {
   readonly name: string;
-  /** The sound build over the same disk and journal, for as many rounds or more: nothing may be wrong there. */
-  readonly sound: Tally;
+  /** The sound build over the same disk and journal, for as many rounds or more: nothing may be wrong there. Absent: the rounds above are it. */
+  readonly sound?: Tally;
 }
 
 export type CrashOutcome =
@@ -155,8 +155,9 @@ class Gate {
   async #control({ name, build, disk, only, roundsMax, sound }: NullControl, backend: Backend): Promise<ControlResult> {
     const shared = { backend, disk, only, rounds: roundsMax };
     const broken = await this.#course({ name: `control-${name}`, build, ...shared, faultyMax: 1 });
-    const twin = await this.#course({ name: `control-${name}-sound`, build: sound, ...shared, faultyMax: 1 });
     this.#ports.log(`control ${name}: ${broken.faults[0]?.what ?? 'NOT FOUND'}`);
+    if (sound === undefined) return { name, ...tallyOf(broken) };
+    const twin = await this.#course({ name: `control-${name}-sound`, build: sound, ...shared, faultyMax: 1 });
     for (const { kind, what } of twin.faults) this.#ports.log(`  its sound twin: ${kind}: ${what}`);
     return { name, ...tallyOf(broken), sound: tallyOf(twin) };
   }
@@ -190,20 +191,22 @@ class Gate {
             lines.push(JSON.stringify({ store: `store-${number}`, ...plan, point, acknowledged, ms: Math.round(ms) }));
             this.#tell(settings, course, { means: plan.means, point, acked: course.acked + store.judge.acknowledged, ms });
           }
-          if (store.faults.length === 0) await store.finish();
+          await store.finish();
         } finally {
           course.acked += store.judge.acknowledged;
           course.lost += store.judge.lost;
           course.faults.push(...store.faults);
           if (store.browserVersion !== 'unknown') this.#browser = store.browserVersion;
           await store.stop();
-          // What went wrong stays as it is.
-          if (store.faults.length === 0) await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+          // What went wrong stays as it is; of a build that is broken on purpose the file is enough.
+          if (store.faults.length > 0 && build === 'shipped') await cp(profile, join(folder, `${place.name}-profile`), { recursive: true });
+          await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
         }
         if (store.faults.length > 0 && ++faulty >= faultyMax) break;
       }
     } finally {
       await writeFile(join(folder, 'kills.jsonl'), lines.map((line) => `${line}\n`).join(''));
+      await writeFile(join(folder, 'faults.json'), `${JSON.stringify(course.faults, null, 2)}\n`);
       journal.close();
       await site.close();
     }
@@ -233,6 +236,8 @@ function tallyOf({ rounds, acked, lost, faults }: Course): Tally {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
+const none = { lost: 0, torn: 0, doubled: 0 };
+
 /** What makes a run worth less than it says, though nothing was lost in it. */
 function shortfalls({ rounds, backends, controls }: CrashSettings, result: CrashResult): readonly string[] {
   const wanted = rounds * backends.length;
@@ -242,7 +247,7 @@ function shortfalls({ rounds, backends, controls }: CrashSettings, result: Crash
     ...controls.flatMap(({ name }) => {
       const found = result.nullControls.find((control) => control.name === name);
       if (found === undefined || found.lost + found.torn === 0) return [`control ${name}: the broken build was not found out`];
-      const { lost, torn, doubled } = found.sound;
+      const { lost, torn, doubled } = found.sound ?? none;
       return lost + torn + doubled > 0 ? [`control ${name}: its sound twin has ${lost} lost, ${torn} torn, ${doubled} doubled`] : [];
     }),
   ];

@@ -87,26 +87,37 @@ export class StoreRun {
     return { plan, acknowledged: this.judge.acknowledged - before, point, ms: performance.now() - start };
   }
 
-  /** Judges what the last kill left, saves and judges again, then judges the file. Nothing runs afterwards. */
+  /** Judges what the last kill left, saves and judges again, then judges the file. A store with a fault only has its file taken out, as it is. */
   async finish(): Promise<void> {
     this.#place = { ...this.#place, means: 'none' };
-    const page = await this.#reopen();
-    if (page === undefined) return;
-    await this.#call(
-      'closing',
-      page.evaluate(() => crashPage.close()),
-    );
-    const { name, backend, inbox } = this.#settings;
-    const url = `/${name}.db.gz`;
-    const files = await this.#call(
-      'exporting',
-      page.evaluate((order) => crashPage.export(order), { store: name, backend, url }),
-    );
-    await this.judge.file(await promisify(gunzip)(await readFile(`${inbox}${url}`)), files, this.#settings.journal);
+    if (this.faults.length === 0) await this.#reopen();
+    if (this.faults.length > 0) {
+      await this.#takeOut().catch(() => undefined); // a store that cannot be read cannot be taken out: its profile is kept
+      return;
+    }
+    const { files, bytes } = await this.#takeOut();
+    await this.judge.file(bytes, files, this.#settings.journal);
   }
 
   stop(): Promise<void> {
     return this.#device.stop();
+  }
+
+  /** Closes the store; its file stays in the inbox, gzipped. */
+  async #takeOut(): Promise<{ readonly files: readonly string[]; readonly bytes: Uint8Array }> {
+    const { name, backend, inbox } = this.#settings;
+    const page = await this.#device.page();
+    await this.#call(
+      'closing',
+      page.evaluate(() => crashPage.close()),
+    );
+    const url = `/${name}.db.gz`;
+    const order = { store: name, backend, url };
+    const files = await this.#call(
+      'exporting',
+      page.evaluate((asked) => crashPage.export(asked), order),
+    );
+    return { files, bytes: await promisify(gunzip)(await readFile(`${inbox}${url}`)) };
   }
 
   async #killOpening({ means }: RoundPlan, { fuse }: Moment & { readonly at: 'opening' }): Promise<string> {
