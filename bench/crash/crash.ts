@@ -86,6 +86,8 @@ interface Course {
   acked: number;
   lost: number;
   readonly faults: Fault[];
+  /** What ended a store's rounds that is no finding about the store: a browser that hangs, a save that was refused. */
+  readonly breaks: string[];
 }
 
 interface CourseSettings {
@@ -109,6 +111,7 @@ class Gate {
     Means,
     { rounds: number; acked: number }
   >;
+  readonly #breaks: string[] = [];
   #browser = 'unknown';
 
   constructor(settings: CrashSettings, ports: CrashPorts, scratch: string) {
@@ -137,7 +140,7 @@ class Gate {
     const faults = all.flatMap((course) => course.faults);
     const [acked, lost] = [sum(all.map((course) => course.acked)), sum(all.map((course) => course.lost))];
     const result: CrashResult = {
-      ...tallyOf({ rounds: ran, acked, lost, faults }),
+      ...tallyOf({ rounds: ran, acked, lost, faults, breaks: [] }),
       byMeans,
       byBackend: Object.fromEntries([...courses].map(([backend, course]) => [backend, tallyOf(course)])),
       nullControls: controlResults,
@@ -146,7 +149,7 @@ class Gate {
     };
     const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, os: `${platform()} ${release()}` };
     const versions = { node: process.version, chromium: this.#browser };
-    const failures = [...faults.map(({ kind, what }) => `${kind}: ${what}`), ...shortfalls(this.#settings, result)];
+    const failures = [...faults.map(({ kind, what }) => `${kind}: ${what}`), ...this.#breaks, ...shortfalls(this.#settings, result)];
     const summary = { date: new Date().toISOString(), seed, machine, versions, result, failures };
     await writeFile(join(evidence, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
     return { kind: 'done', result, failures };
@@ -165,7 +168,7 @@ class Gate {
   /** Stores of one kind, one after another, until the rounds are done. */
   async #course(settings: CourseSettings): Promise<Course> {
     const { name, build, backend, disk, rounds, only, faultyMax } = settings;
-    const course: Course = { rounds: 0, acked: 0, lost: 0, faults: [] };
+    const course: Course = { rounds: 0, acked: 0, lost: 0, faults: [], breaks: [] };
     if (rounds === 0) return course;
     const folder = join(this.#settings.evidence, name);
     await mkdir(folder);
@@ -192,6 +195,9 @@ class Gate {
             this.#tell(settings, course, { means: plan.means, point, acked: course.acked + store.judge.acknowledged, ms });
           }
           await store.finish();
+        } catch (error) {
+          course.breaks.push(`${name}, ${place.name}: ${error instanceof Error ? error.message : String(error)}`);
+          this.#ports.log(course.breaks.at(-1) ?? '');
         } finally {
           course.acked += store.judge.acknowledged;
           course.lost += store.judge.lost;
@@ -199,12 +205,15 @@ class Gate {
           if (store.browserVersion !== 'unknown') this.#browser = store.browserVersion;
           await store.stop();
           // What went wrong stays as it is; of a build that is broken on purpose the file is enough.
-          if (store.faults.length > 0 && build === 'shipped') await cp(profile, join(folder, `${place.name}-profile`), { recursive: true });
+          if (store.faults.length + course.breaks.length > 0 && build === 'shipped')
+            await cp(profile, join(folder, `${place.name}-profile`), { recursive: true });
           await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
         }
-        if (store.faults.length > 0 && ++faulty >= faultyMax) break;
+        if (store.faults.length > 0) faulty++;
+        if (faulty + course.breaks.length >= faultyMax) break;
       }
     } finally {
+      this.#breaks.push(...course.breaks);
       await writeFile(join(folder, 'kills.jsonl'), lines.map((line) => `${line}\n`).join(''));
       await writeFile(join(folder, 'faults.json'), `${JSON.stringify(course.faults, null, 2)}\n`);
       journal.close();

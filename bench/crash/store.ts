@@ -124,8 +124,16 @@ export class StoreRun {
     const page = await this.#device.page();
     const set = this.#site.setFuse();
     const opening = page.evaluate((order) => crashPage.open(order), { ...this.#order, fuse: { ...fuse, url: set.url } });
-    const point = await Promise.race([set.blown, opening.then(() => 'opened', String), pause(fuseMsMax).then(() => 'still opening')]);
-    opening.catch(() => undefined); // ends with its page
+    let isKilled = false;
+    const refused = opening.then(
+      () => 'opened before its fuse blew',
+      (error: unknown) => {
+        if (!isKilled) this.judge.unreachable(firstLine(error));
+        return 'refused';
+      },
+    );
+    const point = await Promise.race([set.blown, refused, pause(fuseMsMax).then(() => 'fuse not reached')]);
+    isKilled = true;
     await this.#kill(means, set);
     return point;
   }
