@@ -109,23 +109,25 @@ describe('judge', () => {
     expect(kindsOf(await judged([...whole.acknowledged, { ...first, lastSeq: first.lastSeq + 1 }]))).toEqual(['doubled']);
   });
 
-  const with1 = (store: Store, at: number, change: (group: FoundGroup) => FoundGroup): Found => ({
-    ...store.found,
-    groups: store.found.groups.map((group, i) => (i === at ? change(group) : group)),
+  const without = (found: Found, at: number): Found => ({ ...found, groups: found.groups.filter((_, i) => i !== at) });
+  const with1 = ({ found }: Store, at: number, change: Partial<FoundGroup>): Found => ({
+    ...found,
+    groups: found.groups.map((group, i) => (i === at ? { ...group, ...change } : group)),
   });
-  const flipped = (hex: string): string => (hex.startsWith('0') ? '1' : '0') + hex.slice(1);
 
-  test.each<readonly [fault: string, change: (store: Store) => Found]>([
-    ['a group missing in the middle', ({ found }) => ({ ...found, groups: found.groups.filter((_, i) => i !== 9) })],
-    ['a group that stands beside its chain', ({ found }) => ({ ...found, groupCount: savesMade + 1 })],
-    ['a body of another group', (store) => with1(store, 9, (group) => ({ ...group, body: store.found.groups[10]?.body ?? '' }))],
-    ['a salt that changed', (store) => with1(store, 9, (group) => ({ ...group, salt: flipped(group.salt) }))],
-    ['no seal at the head', (store) => with1(store, savesMade - 1, (group) => ({ ...group, seal: '' }))],
-    ['a seal of another head', (store) => with1(store, savesMade - 1, (group) => ({ ...group, seal: store.found.groups[9]?.seal ?? '' }))],
-    ['pages that do not add up', ({ found }) => ({ ...found, integrity: 'row 3 missing from index' })],
-    ['a row nobody wrote', ({ found }) => ({ ...found, line: [...found.line, ['x', 'y', 1, 1]] })],
-  ])('torn: %s', async (_fault, change) => {
-    expect(kindsOf(await judged([], change(whole)))).toContain('torn');
+  test.each<readonly [fault: string, says: string, change: (store: Store) => Found]>([
+    ['a gap in the seqs', ' after ', ({ found }) => without(found, 9)],
+    ['a broken link', 'its link does not name the group before it', ({ found }) => without(found, 9)],
+    ['a group beside the chain', 'groups in the log', ({ found }) => ({ ...found, groupCount: savesMade + 1 })],
+    ['the body of another group', 'not its header', (store) => with1(store, 9, { body: store.found.groups[10]?.body ?? '' })],
+    ['a salt that changed', 'not its header', (store) => with1(store, 9, { salt: '00'.repeat(16) })],
+    ['no seal at the head', 'no seal at the head', (store) => with1(store, savesMade - 1, { seal: '' })],
+    ['the seal of another head', 'seal at the head:', (store) => with1(store, savesMade - 1, { seal: store.found.groups[9]?.seal ?? '' })],
+    ['pages that do not add up', 'integrity_check', ({ found }) => ({ ...found, integrity: 'row 3 missing from index' })],
+    ['a row nobody wrote', 'table line', ({ found }) => ({ ...found, line: [...found.line, ['x', 'y', 1, 1]] })],
+  ])('torn: %s', async (_fault, says, change) => {
+    const { faults } = await judged([], change(whole));
+    expect(faults.filter(({ kind, what }) => kind === 'torn' && what.includes(says))).not.toEqual([]);
   });
 
   test('torn: a group nobody asked for, and one that holds other ops than were asked', async () => {
