@@ -24,6 +24,8 @@ export interface RoundPlan {
  * some 90, a closing takes the WAL into the file. A rollback journal needs up to 3,500 for a rewrite.
  */
 const callsOf = { saving: 4_000, rewriting: 3_500, closing: 800, opening: 120 } as const;
+/** One flush for each transaction of the load. */
+const flushesMax = 12;
 
 const ordinary: Readonly<Record<Moment['at'], number>> = { saving: 8, rewriting: 4, moment: 4, opening: 3, closing: 2 };
 
@@ -37,9 +39,15 @@ export function planRounds(seed: number, rounds: number, only?: Moment['at']): r
 function drawMoment(random: Random, only: Moment['at'] | undefined): Moment {
   const at = only ?? random.pick(ordinary);
   if (at === 'moment') return { at, acknowledgements: random.between(1, 60), ms: random.between(0, 150) };
-  const calls = callsOf[at];
-  // A rewrite is the same all along; elsewhere the first calls differ most from one another.
-  const call = at === 'rewriting' ? random.between(1, calls) : random.magnitude(calls);
-  const fuse = { call, stop: random.pick({ before: 2, half: 2, after: 2 }) };
+  const fuse = drawFuse(random, at);
   return at === 'opening' ? { at, fuse } : { at, step: random.between(2, 25), fuse };
+}
+
+function drawFuse(random: Random, at: keyof typeof callsOf): Omit<Fuse, 'url'> {
+  if (at === 'saving' && random.next() < 0.4) {
+    return { call: random.between(1, flushesMax), of: 'flushes', stop: random.pick({ before: 1, after: 3 }) };
+  }
+  // A rewrite is the same all along; elsewhere the first calls differ most from one another.
+  const call = at === 'rewriting' ? random.between(1, callsOf[at]) : random.magnitude(callsOf[at]);
+  return { call, of: 'changes', stop: random.pick({ before: 2, half: 2, after: 2 }) };
 }

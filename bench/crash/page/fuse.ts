@@ -1,11 +1,13 @@
 // The fuse: stops this worker for good at its n-th change of storage, so that a kill meets it at exactly that point. It counts what the shipped code
-// does to its files (and to IndexedDB, where that is the storage), tells the driver that it is there by a request that is never answered, and
+// does to its files and to IndexedDB, tells the driver that it is there by a request that is never answered, and
 // waits in that request for its end. Whatever still runs when the driver hangs up is dead to its files: it neither reads nor changes them.
 import { bytesOf, type SyncFile } from './sync-file.ts';
 
 export interface Fuse {
   /** Which call, counted from the moment the fuse is set; the first is 1. */
   readonly call: number;
+  /** What counts: every change, or only what makes changes durable. Between a flush and its answer lies the moment an acknowledgement rests on. */
+  readonly of: 'changes' | 'flushes';
   /** `half`: the first half of what it writes has reached the file, the rest never does; calls that write nothing stop before. */
   readonly stop: 'before' | 'half' | 'after';
   /** Asked when it blows. */
@@ -49,7 +51,7 @@ export function fused(file: SyncFile): SyncFile {
   };
 }
 
-/** For storage in IndexedDB: the calls that change it, or end a transaction. */
+/** Changes of IndexedDB: the vault's, and the storage's own where it lives there. A transaction counts as flushed when its end is told. */
 export function fuseIndexedDb(): void {
   const stores = IDBObjectStore.prototype;
   const { put, add, delete: remove, clear } = stores;
@@ -65,16 +67,18 @@ export function fuseIndexedDb(): void {
   stores.clear = function () {
     return step('clear', () => clear.call(this));
   };
-  const transactions = IDBTransaction.prototype;
-  const { commit } = transactions;
-  transactions.commit = function () {
-    step('commit', () => commit.call(this));
+  const databases = IDBDatabase.prototype;
+  const { transaction } = databases;
+  databases.transaction = function (...args) {
+    const begun = transaction.apply(this, args);
+    if (begun.mode === 'readwrite') begun.addEventListener('complete', () => step('flush', () => undefined)); // heard before the app hears it
+    return begun;
   };
 }
 
 function step<T>(name: string, run: () => T, half?: () => void): T {
   if (isDead) throw dead();
-  if (fuse === undefined || ++calls < fuse.call) return run();
+  if (fuse === undefined || (fuse.of === 'flushes' && name !== 'flush') || ++calls < fuse.call) return run();
   if (fuse.stop === 'half') half?.();
   if (fuse.stop === 'after') run();
   isDead = true;
