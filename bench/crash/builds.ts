@@ -50,8 +50,6 @@ const recipes = {
   rollbackJournal: { replacements: [rollbackJournal] },
   /** A SQLite that takes a dead worker's rollback journal for a live writer's and does not roll back. A WAL never asks, so it gets no WAL. */
   brokenSqlite: { replacements: [rollbackJournal], aliases: { '@sqlite.org/sqlite-wasm': 'sqlite-wasm-broken' } },
-  /** The same SQLite under the journal that is shipped: not a control, an observation. */
-  brokenSqliteWal: { aliases: { '@sqlite.org/sqlite-wasm': 'sqlite-wasm-broken' } },
 } satisfies Readonly<Record<string, Recipe>>;
 
 export type BuildName = keyof typeof recipes;
