@@ -32,7 +32,7 @@ Exit code: 0 nothing lost, torn or doubled, and every broken build found out · 
  *   torn: number, doubled: number, byMeans: Record<string, { rounds: number, acked: number }>, byBackend: Record<string, Tally>,
  *   nullControls: (Tally & { name: string, torn: number, sound?: Tally })[], secondsPerRound: number, evidence: string,
  * }} Result
- * @typedef {{ rounds: number, seed: number, backends: string[], controls: readonly unknown[], evidence: string }} Settings
+ * @typedef {{ rounds: number, seed: number, backends: [string, ...string[]], controls: readonly unknown[], evidence: string }} Settings
  * @typedef {{ kind: 'evidenceInUse', found: string } | { kind: 'done', result: Result, failures: string[] }} Outcome
  * @typedef {{ crash: (settings: Settings, ports: { log: (text: string) => void, signal: AbortSignal }) => Promise<Outcome> }} Crash
  * @typedef {{ nullControls: readonly unknown[] }} Controls
@@ -132,7 +132,7 @@ function wholeNumber(name, value) {
 /** @param {string} list */
 function readBackends(list) {
   const known = ['opfs-pool', 'indexeddb'];
-  const asked = list.split(',');
+  const asked = /** @type {[string, ...string[]]} */ (list.split(','));
   const unknown = asked.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new Error(`--backends: ${unknown} found, ${known.join(' or ')} expected`);
   return asked;

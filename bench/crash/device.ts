@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { type BrowserContext, chromium, type LaunchOptions, type Page } from 'playwright';
 import { launchOptions } from '../../scripts/browser.mjs';
-import { bringToEnd, type Means, type Processes } from './means.ts';
+import { bringToEnd, killAll, type Means, type Processes } from './means.ts';
 import type { Acknowledged } from './page/page.ts';
 import { within } from './within.ts';
 
@@ -48,12 +48,12 @@ export class Device {
     this.#context = undefined;
   }
 
-  /** Orderly; nothing is left running. */
+  /** Whatever state it is in: nothing is left running. */
   async stop(): Promise<void> {
-    const context = this.#context;
     this.#page = undefined;
+    killAll(this.#processes());
+    await within(endMsMax, 'the end of the browser', this.#gone());
     this.#context = undefined;
-    await context?.close().catch(() => undefined);
   }
 
   async #start(): Promise<Page> {

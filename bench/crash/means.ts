@@ -21,13 +21,13 @@ export async function bringToEnd(means: Means, page: Page, processes: Processes)
   switch (means) {
     // Every process of the browser at once: nothing gets to finish, flush or say goodbye.
     case 'browser-kill':
-      signal(processes.all(), 'SIGKILL');
+      killAll(processes);
       return 'nothing';
     // The same to a browser that was frozen first, as a system does under memory pressure or before it sleeps.
     case 'browser-stop':
       signal(processes.all(), 'SIGSTOP');
       await new Promise((resolve) => setTimeout(resolve, stopMs));
-      signal(processes.all(), 'SIGKILL');
+      killAll(processes);
       return 'nothing';
     // The process that holds page and worker dies alone, as an out-of-memory killer does it; the browser lives and keeps locks and quota.
     case 'renderer-kill': {
@@ -56,6 +56,8 @@ export async function bringToEnd(means: Means, page: Page, processes: Processes)
       return 'page';
   }
 }
+
+export const killAll = (processes: Processes): void => signal(processes.all(), 'SIGKILL');
 
 function signal(pids: readonly number[], name: NodeJS.Signals): void {
   for (const pid of pids) {

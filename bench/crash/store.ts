@@ -5,11 +5,11 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { Page } from 'playwright';
 import type { SqliteJournal } from './builds.ts';
-import type { Fault } from './chain.ts';
 import { Device } from './device.ts';
 import { Expected } from './expected.ts';
 import type { Journal, JournalPlace } from './journal.ts';
 import { Judge } from './judge.ts';
+import type { Means } from './means.ts';
 import type { Backend } from './page/backend.ts';
 import type { Acknowledged, StoreOrder } from './page/page.ts';
 import type { Disk } from './page/write-cache.ts';
@@ -30,8 +30,8 @@ export interface StoreSettings {
   readonly inbox: string;
 }
 
-export interface RoundReport {
-  readonly plan: RoundPlan;
+/** One kill. */
+export interface RoundReport extends RoundPlan {
   /** Acknowledged since the round began. */
   readonly acknowledged: number;
   /** Where the end met it: the operation at which the fuse blew, or how else the moment was chosen. */
@@ -73,10 +73,6 @@ export class StoreRun {
     return this.#device.version;
   }
 
-  get faults(): readonly Fault[] {
-    return this.judge.faults;
-  }
-
   /** One round, to its kill; undefined when the kill before it left a fault. What this kill leaves is judged in the next one, or by `finish`. */
   async round(plan: RoundPlan): Promise<RoundReport | undefined> {
     const start = performance.now();
@@ -84,14 +80,14 @@ export class StoreRun {
     this.#place = { ...this.#place, round: plan.round, means: plan.means };
     const point = plan.moment.at === 'opening' ? await this.#killOpening(plan, plan.moment) : await this.#killSaving(plan, plan.moment);
     if (point === undefined) return undefined;
-    return { plan, acknowledged: this.judge.acknowledged - before, point, ms: performance.now() - start };
+    return { ...plan, point, acknowledged: this.judge.acknowledged - before, ms: Math.round(performance.now() - start) };
   }
 
   /** Judges what the last kill left, saves and judges again, then judges the file. A store with a fault only has its file taken out, as it is. */
   async finish(): Promise<void> {
     this.#place = { ...this.#place, means: 'none' };
-    if (this.faults.length === 0) await this.#reopen();
-    if (this.faults.length > 0) {
+    if (this.judge.faults.length === 0) await this.#reopen();
+    if (this.judge.faults.length > 0) {
       await this.#takeOut().catch(() => undefined); // a store that cannot be read cannot be taken out: its profile is kept
       return;
     }
@@ -143,36 +139,28 @@ export class StoreRun {
     if (page === undefined) return undefined;
     const life = this.#nextLife();
     this.#cutLife = life;
-    const set = moment.at === 'moment' ? undefined : this.#site.setFuse();
-    const arm =
-      moment.at === 'moment' || set === undefined
-        ? {}
-        : { arm: { at: moment.at, step: moment.step, fuse: { ...moment.fuse, url: set.url } } };
-    const acknowledged = moment.at === 'moment' ? this.#acknowledgements(moment.acknowledgements) : undefined;
-    const load = page.evaluate((order) => crashPage.load(order), { ...this.#expected.life(life), ...arm });
-    const broken = load.then(
-      () => 'closed',
-      (error: unknown) => {
-        throw error;
-      },
-    );
-    broken.catch(() => undefined); // after the kill nobody asks
-    const point = await Promise.race([broken, ...(set === undefined ? [] : [set.blown]), this.#patience(moment, acknowledged)]);
+    const set = this.#site.setFuse();
+    const arm = moment.at === 'moment' ? {} : { arm: { at: moment.at, step: moment.step, fuse: { ...moment.fuse, url: set.url } } };
+    const end = moment.at === 'moment' ? this.#moment(moment) : Promise.race([set.blown, pause(fuseMsMax).then(() => 'fuse not reached')]);
+    // Ends by itself only when it was to close the store; a save that is refused before the kill breaks the run.
+    const closed = page.evaluate((order) => crashPage.load(order), { ...this.#expected.life(life), ...arm }).then(() => 'closed');
+    closed.catch(() => undefined); // after the kill nobody asks
+    const point = await Promise.race([end, closed]);
     await this.#kill(plan.means, set);
     return point;
   }
 
-  /** The moment itself where it is one of time, else the longest a fuse is waited for. */
-  async #patience(moment: Moment, acknowledged: Promise<void> | undefined): Promise<string> {
-    if (moment.at !== 'moment') return pause(fuseMsMax).then(() => 'fuse not reached');
-    await within(callMsMax, `${moment.acknowledgements} acknowledgements`, acknowledged ?? Promise.resolve());
-    await pause(moment.ms);
-    return `${moment.ms} ms after ${moment.acknowledgements} acknowledgements`;
+  /** So many acknowledgements from now, and so many ms later. */
+  async #moment({ acknowledgements, ms }: Moment & { readonly at: 'moment' }): Promise<string> {
+    const what = `${ms} ms after ${acknowledgements} acknowledgements`;
+    await this.#call(what, this.#acknowledgements(acknowledgements));
+    await pause(ms);
+    return what;
   }
 
-  async #kill(means: RoundPlan['means'], set: SetFuse | undefined): Promise<void> {
+  async #kill(means: Means, set: SetFuse): Promise<void> {
     await this.#device.end(means);
-    set?.release();
+    set.release();
   }
 
   /** Opens what the last kill left, judges it, settles what was under way, saves a little and judges again. Undefined when there was a fault. */
