@@ -65,7 +65,7 @@ export async function runCourse(settings: CourseSettings, ports: CoursePorts): P
   /** The rounds of one store. True when nothing was wrong with it. */
   const runStore = async (storeName: string, seed: number, plan: readonly RoundPlan[]): Promise<boolean> => {
     const profile = join(ports.scratch, `${name}-${storeName}`);
-    const about = { name: storeName, seed, backend, disk, journal: journalOf(build) };
+    const about = { name: storeName, seed, backend, disk, sqliteJournal: journalOf(build) };
     const store = new StoreRun({ ...about, profile, inbox: folder }, site, journal);
     let isBroken = false;
     try {

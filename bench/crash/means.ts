@@ -32,9 +32,12 @@ export async function bringToEnd(means: Means, page: Page, processes: Processes)
     // The process that holds page and worker dies alone, as an out-of-memory killer does it; the browser lives and keeps locks and quota.
     case 'renderer-kill': {
       const crashed = page.waitForEvent('crash');
-      signal(processes.renderers(), 'SIGKILL');
+      const renderers = processes.renderers(); // the browser's spare one as well: nothing tells them apart from outside
+      signal(renderers, 'SIGKILL');
       await crashed;
       await page.close();
+      // Reaped means that the browser has noticed; until then it may put the next page into a dead spare one, which never answers.
+      while (renderers.some(isThere)) await new Promise((resolve) => setTimeout(resolve, 5));
       return 'browser';
     }
     // The renderer crashes by its own hand: the browser's own path for a crashed tab.
@@ -58,6 +61,14 @@ export async function bringToEnd(means: Means, page: Page, processes: Processes)
 }
 
 export const killAll = (processes: Processes): void => signal(processes.all(), 'SIGKILL');
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 function signal(pids: readonly number[], name: NodeJS.Signals): void {
   for (const pid of pids) {

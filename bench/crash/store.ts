@@ -23,7 +23,7 @@ export interface StoreSettings {
   readonly backend: Backend;
   readonly disk: Disk;
   /** Which files may stand beside the database when it is closed. */
-  readonly journal: SqliteJournal;
+  readonly sqliteJournal: SqliteJournal;
   /** A folder that is not there yet. */
   readonly profile: string;
   /** Where the exported file lands: the site's inbox. */
@@ -92,7 +92,7 @@ export class StoreRun {
       return;
     }
     const { files, bytes } = await this.#takeOut();
-    await this.judge.file(bytes, files, this.#settings.journal);
+    await this.judge.file(bytes, files, this.#settings.sqliteJournal);
   }
 
   stop(): Promise<void> {
