@@ -65,7 +65,7 @@ export class Judge {
   /** The answers of a reopened store, from the seq on that was verified before. */
   async store(found: Found): Promise<void> {
     this.#deviceKey = found.deviceKey;
-    if (!['ok', ''].includes(found.integrity)) this.#torn(`integrity_check: ${found.integrity}`);
+    for (const what of found.integrity) this.#torn(`integrity_check: ${what}`);
     this.#faults.push(...(await this.#chain.follow(found.groups, found.deviceKey)));
     if (found.groupCount !== this.#chain.groupCount) {
       this.#torn(`${found.groupCount} groups in the log, ${this.#chain.groupCount} on its chain`);

@@ -47,7 +47,7 @@ async function storeOf(saves: readonly Save[]): Promise<Store> {
   }
   const { line, letter, stock } = model.summary();
   const rows = { line: line.map(valuesOf), letter: letter.map(valuesOf), stock: stock.map(valuesOf) };
-  const found = { deviceKey: bytesToHex(publicKeyOf(secret)), integrity: 'ok', groups, groupCount: groups.length, ...rows };
+  const found = { deviceKey: bytesToHex(publicKeyOf(secret)), integrity: [], groups, groupCount: groups.length, ...rows };
   return { found, acknowledged };
 }
 
@@ -123,7 +123,7 @@ describe('judge', () => {
     ['a salt that changed', 'not its header', (store) => with1(store, 9, { salt: '00'.repeat(16) })],
     ['no seal at the head', 'no seal at the head', (store) => with1(store, savesMade - 1, { seal: '' })],
     ['the seal of another head', 'seal at the head:', (store) => with1(store, savesMade - 1, { seal: store.found.groups[9]?.seal ?? '' })],
-    ['pages that do not add up', 'integrity_check', ({ found }) => ({ ...found, integrity: 'row 3 missing from index' })],
+    ['pages that do not add up', 'integrity_check', ({ found }) => ({ ...found, integrity: ['row 3 missing from index'] })],
     ['a row nobody wrote', 'table line', ({ found }) => ({ ...found, line: [...found.line, ['x', 'y', 1, 1]] })],
   ])('torn: %s', async (_fault, says, change) => {
     const { faults } = await judged([], change(whole));

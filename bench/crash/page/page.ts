@@ -1,6 +1,6 @@
 // The page that saves until it is killed: opens a store, runs the load, tells every acknowledgement at once, and reads all back over the public API.
 // What the driver calls is `crashPage`.
-import { openWorkspace, type Shard, sql, type Workspace } from '../../../worker/browser/page.ts';
+import { openWorkspace, type Shard, type Sql, sql, type Workspace } from '../../../worker/browser/page.ts';
 import { ledger } from '../ledger.ts';
 import { firstSaves, type Life, type Save, stepsOf } from '../load.ts';
 import { type Backend, backendOption } from './backend.ts';
@@ -50,8 +50,8 @@ export type Rows = readonly (readonly (string | number)[])[];
 /** The store as SQL answers it: groups whole, the tables in a form that is small and still tells a changed row. */
 export interface Found {
   readonly deviceKey: string;
-  /** What integrity_check said; empty when it was not asked. */
-  readonly integrity: string;
+  /** What integrity_check complained of. */
+  readonly integrity: readonly string[];
   readonly groups: readonly FoundGroup[];
   /** Rows of the whole log. */
   readonly groupCount: number;
@@ -69,6 +69,9 @@ declare global {
 }
 
 type Ledger = readonly [typeof ledger];
+
+/** Table by table, for the engine ends a read after a second; the free pages are checked with the whole file, at a store's end. */
+const checkedTables = ['foldlog_group', 'foldlog_id', 'foldlog_meta', 'line', 'letter', 'stock'] as const;
 
 class CrashPage {
   #worker: Worker | undefined;
@@ -125,25 +128,28 @@ class CrashPage {
 
   /** The log after a seq, and the tables. */
   async read({ store, after, withPages }: ReadOrder): Promise<Found> {
-    if (this.#shop === undefined) throw new Error('the store is not open');
-    const check = sql<{ integrity_check: string }>`PRAGMA integrity_check(5)`;
-    const [groups, count, line, letter, stock, ...integrity] = await this.#shop.read([
-      sql<FoundGroup>`SELECT lower(hex(header)) AS header, lower(hex(salt)) AS salt, lower(hex(body)) AS body,
-        coalesce(lower(hex(seal)), '') AS seal FROM foldlog_group WHERE last_seq > ${after} ORDER BY last_seq`,
-      sql<{ n: number }>`SELECT count(*) AS n FROM foldlog_group`,
-      sql<Values>`SELECT sale, sku, qty, cents FROM line ORDER BY sale, sku`,
-      sql<Values>`SELECT id, length(body), substr(body, 1, 12), substr(body, -12) FROM letter ORDER BY id`,
+    const shop = this.#shop;
+    if (shop === undefined) throw new Error('the store is not open');
+    // One read for each: the engine ends a read after a second, and nobody saves in between.
+    const ask = async <Row>(query: Sql<Row>): Promise<readonly Row[]> => (await shop.read([query]))[0];
+    const pages: string[] = [];
+    for (const table of withPages ? checkedTables : []) {
+      const found = await ask<{ integrity_check: string }>({ text: `PRAGMA integrity_check('${table}')`, params: [] });
+      pages.push(...found.flatMap(({ integrity_check: says }) => (says === 'ok' ? [] : [says])));
+    }
+    const groups = await ask(sql<FoundGroup>`SELECT lower(hex(header)) AS header, lower(hex(salt)) AS salt, lower(hex(body)) AS body,
+      coalesce(lower(hex(seal)), '') AS seal FROM foldlog_group WHERE last_seq > ${after} ORDER BY last_seq`);
+    const [count] = await ask(sql<{ n: number }>`SELECT count(*) AS n FROM foldlog_group`);
+    const line = await ask(sql<Values>`SELECT sale, sku, qty, cents FROM line ORDER BY sale, sku`);
+    const letter = await ask(sql<Values>`SELECT id, length(body), substr(body, 1, 12), substr(body, -12) FROM letter ORDER BY id`);
+    const stock = await ask(
       sql<Values>`SELECT item, round, note = replace(hex(zeroblob(200)), '00', printf('%010d', round)) FROM stock ORDER BY item`,
-      ...(withPages ? [check] : []),
-    ]);
+    );
     return {
       deviceKey: await deviceKey(store),
-      integrity: integrity
-        .flat()
-        .map(({ integrity_check }) => integrity_check)
-        .join(' · '),
+      integrity: pages,
       groups,
-      groupCount: count[0]?.n ?? 0,
+      groupCount: count?.n ?? 0,
       line: line.map(Object.values),
       letter: letter.map(Object.values),
       stock: stock.map(Object.values),
