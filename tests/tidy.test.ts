@@ -50,6 +50,7 @@ describe('house rules', () => {
     ['no opening comment', 'kernel/a.ts', 'export {};\n', 'no opening comment'],
     ['unreadable file', 'tests/a.ts', 'export const =', 'does not parse'],
     ['loose version', 'package.json', '{"dependencies":{"a":"^1.0.0"}}', 'pin one exact version'],
+    ['loose version under another name', 'package.json', '{"devDependencies":{"a":"npm:@b/c@^1.0.0"}}', 'pin one exact version'],
     ['lock with addresses', 'package-lock.json', `{"resolved": "https:${'//'}a"}`, 'download addresses'],
   ];
   test.each(bad)('a breach is found: %s', (_rule, path, text, finding) => {
@@ -65,6 +66,7 @@ describe('house rules', () => {
     ['types of sqlite', 'worker/engine/a.ts', `${head}import type { D } from '@sqlite.org/sqlite-wasm';`],
     ['timers at the edge', 'relay/main.node.ts', `${head}import 'node:http';\nsetTimeout(() => {}, 1);`],
     ['the published entry', 'demo/a.ts', `import { open } from 'foldlog';`],
+    ['an exact version under another name', 'package.json', '{"devDependencies":{"a":"npm:@b/c@1.0.0-build1"}}'],
     ['folders named work inside the tree', 'docs/a.md', `[x](docs/${'work'}/a.md) ../${'work'}/a`],
   ];
   test.each(good)('no breach is made up: %s', (_what, path, text) => {

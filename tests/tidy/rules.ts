@@ -167,7 +167,8 @@ function manifestBreaches(text: string): string[] {
   const manifest = JSON.parse(text) as Record<string, Record<string, string> | undefined>;
   return ['dependencies', 'devDependencies', 'optionalDependencies', 'peerDependencies'].flatMap((kind) =>
     Object.entries(manifest[kind] ?? {})
-      .filter(([, version]) => !/^\d+\.\d+\.\d+(?:-[\w.]+)?$/.test(version))
+      // A second version of a package stands under a name of its own: `npm:<package>@<version>`.
+      .filter(([, version]) => !/^(?:npm:[\w@./-]+@)?\d+\.\d+\.\d+(?:-[\w.]+)?$/.test(version))
       .map(([name, version]) => `${kind} ${name} "${version}": pin one exact version`),
   );
 }
