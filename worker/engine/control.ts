@@ -11,6 +11,7 @@ import type { Random, Signer, Verifier } from '../../kernel/ports.ts';
 import type { RelayInfo } from '../../kernel/relay-api.ts';
 import { type Hash, incarnation, noHash, type PublicKey, publicKey, short, slot, type WorkspaceId } from '../../kernel/units.ts';
 import type { RoundEnd } from './loop.ts';
+import { Mutex } from './mutex.ts';
 import type { Answer, RelayClient } from './relay-client.ts';
 import type { PendingActs, WorkspaceFile } from './workspace-file.ts';
 
@@ -40,6 +41,8 @@ export class ControlReplica {
   readonly #file: WorkspaceFile;
   readonly #onChange: () => void;
   readonly #onLink: () => void;
+  /** A join and the loop may pull at the same time; each goes on from where the other ended. */
+  readonly #pulls = new Mutex();
   #state: ControlState | undefined;
   #link: LinkState = { kind: 'none' };
 
@@ -129,13 +132,15 @@ export class ControlReplica {
     this.#onChange();
   }
 
-  async #pull(relay: RelayClient, workspace: WorkspaceId, signer: Signer): Promise<RoundEnd> {
-    const after = slot(this.#state?.slot ?? 0);
-    const answer = this.#note(await relay.control(workspace, after, signer));
-    if (answer.kind !== 'ok') return 'failed';
-    if (answer.value.length === 0) return 'idle';
-    await this.#take(workspace, answer.value);
-    return 'more'; // an answer holds what fits: only an empty one says that there is nothing newer
+  #pull(relay: RelayClient, workspace: WorkspaceId, signer: Signer): Promise<RoundEnd> {
+    return this.#pulls.own('other', async () => {
+      const after = slot(this.#state?.slot ?? 0);
+      const answer = this.#note(await relay.control(workspace, after, signer));
+      if (answer.kind !== 'ok') return 'failed';
+      if (answer.value.length === 0) return 'idle';
+      await this.#take(workspace, answer.value);
+      return 'more'; // an answer holds what fits: only an empty one says that there is nothing newer
+    });
   }
 
   /** Verifies, folds and stores slots, and forgets pending acts that are now in the log. The state moves after they are durable. */
