@@ -38,6 +38,11 @@ export const transactionOpsMax = groupOpsMax;
 export const transactionBytesMax = 4 * 1024 * 1024;
 /** Calls that arrive one by one are gathered this long at most for one flush: about the cost of a few flushes. */
 export const gatherMsMax = 4;
+/** What a power cut may take of saves that asked for `relaxed`: after so many ops, or so long, they are made durable all the same. */
+export const relaxedOpsMax = 1_000;
+export const relaxedMsMax = 500;
+/** A signature takes a tenth of a millisecond; a key holder that needs this long does not answer at all. */
+export const signMsMax = 10_000;
 /** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
 export const waitingCallsMax = 10_000;
 

@@ -24,6 +24,9 @@ const rollbackJournal: Replacement = {
   to: "db.requirePragma('journal_mode', 'delete', 'delete')",
 };
 
+/** The engine's own question whether a build leaks (worker/browser/leak-test.ts). */
+const unasked: Replacement = { file: 'worker/browser/storage.ts', from: 'await requireNoLeak(sqlite3);', to: '' };
+
 const recipes = {
   shipped: {},
   /** COMMIT no longer flushes. */
@@ -48,8 +51,11 @@ const recipes = {
   },
   /** The shipped SQLite over a rollback journal instead of a WAL: the sound twin of the next one. */
   rollbackJournal: { replacements: [rollbackJournal] },
-  /** A SQLite that takes a dead worker's rollback journal for a live writer's and does not roll back. A WAL never asks, so it gets no WAL. */
-  brokenSqlite: { replacements: [rollbackJournal], aliases: { '@sqlite.org/sqlite-wasm': 'sqlite-wasm-broken' } },
+  /**
+   * A SQLite that takes a dead worker's rollback journal for a live writer's and does not roll back. A WAL never asks, so it gets no WAL; and the engine
+   * refuses such a build by itself, so it is not asked.
+   */
+  brokenSqlite: { replacements: [rollbackJournal, unasked], aliases: { '@sqlite.org/sqlite-wasm': 'sqlite-wasm-broken' } },
 } satisfies Readonly<Record<string, Recipe>>;
 
 export type BuildName = keyof typeof recipes;

@@ -14,12 +14,13 @@ import type {} from './app/lab.ts';
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 
 /** Builds a page folder with vite, as an app would be. */
-export async function buildPage(root: string, outDir: string): Promise<void> {
+export async function buildPage(root: string, outDir: string, alias: Readonly<Record<string, string>> = {}): Promise<void> {
   await build({
     configFile: false,
     logLevel: 'error',
     root,
     base: './',
+    resolve: { alias },
     worker: { format: 'es' },
     build: { outDir, emptyOutDir: true, target: 'es2023', minify: false, modulePreload: false },
   });
@@ -39,15 +40,15 @@ const wrongHosts: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 /** The built test page, ready to be served. */
-export async function buildLab(): Promise<string> {
+export async function buildLab(alias: Readonly<Record<string, string>> = {}): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'foldlog-page-'));
-  await buildPage(fileURLToPath(new URL('./app', import.meta.url)), folder);
+  await buildPage(fileURLToPath(new URL('./app', import.meta.url)), folder, alias);
   return folder;
 }
 
 /** The test page on a port of its own. */
-export async function serveLab(): Promise<Site> {
-  const folder = await buildLab();
+export async function serveLab(alias: Readonly<Record<string, string>> = {}): Promise<Site> {
+  const folder = await buildLab(alias);
   const server = createServer(async (request, response) => {
     const asked = new URL(request.url ?? '/', 'http://localhost').pathname;
     const prefix = Object.keys(wrongHosts).find((start) => asked.startsWith(start)) ?? '/';

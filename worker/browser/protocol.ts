@@ -65,6 +65,7 @@ export interface EngineCalls {
   live(handle: string, id: number, spec: LiveSpec): Promise<Outcome<void>>;
   unlive(id: number): Promise<Outcome<void>>;
   publish(handle: string): Promise<Outcome<Published>>;
+  flush(handle: string): Promise<Outcome<void>>;
   follow(pattern: string): Promise<Outcome<void>>;
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   status(): Promise<Outcome<unknown>>;
@@ -93,7 +94,7 @@ export type News =
  * what people wait for. Its ops come as JSON text when JSON carries them unchanged.
  */
 export type PageMessage =
-  | { readonly save: readonly [call: number, handle: string, group: string, source: string | SaveSource] }
+  | { readonly save: readonly [call: number, handle: string, group: string, source: string | SaveSource, durability?: 'relaxed'] }
   | { readonly ping: number };
 
 export type WorkerMessage =

@@ -13,7 +13,7 @@ import { Loop, type LoopPorts } from './loop.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
-import { type SavePorts, SaveQueue, type SaveSource } from './save.ts';
+import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 
@@ -36,6 +36,8 @@ export interface OwnShardStatus {
   readonly savedSeq: number;
   readonly committedSeq: number;
   readonly pending: { readonly groups: number; readonly ops: number; readonly bytes: number };
+  /** Ops of relaxed saves that a power cut may still take. */
+  readonly exposedOps: number;
   readonly push: PushState;
   readonly retryAtMs: number | undefined;
   readonly checkpointSeq: number;
@@ -77,8 +79,13 @@ export class OwnShard {
     wakePush();
   }
 
-  save(id: GroupId, source: SaveSource): Promise<GroupPlace> {
-    return this.#queue.save(id, source);
+  save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
+    return this.#queue.save(id, source, durability);
+  }
+
+  /** Makes every save until now durable, relaxed ones too. */
+  flush(): Promise<void> {
+    return this.#queue.flush();
   }
 
   /** Where a call's group stands, when it was saved: the answer to an unknown outcome. */
@@ -135,6 +142,7 @@ export class OwnShard {
       savedSeq: this.store.head.seq,
       committedSeq: this.committed.seq,
       pending: this.store.log.pending(this.committed.seq),
+      exposedOps: this.store.exposedOps,
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
       checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
@@ -147,7 +155,10 @@ export class OwnShard {
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
     await this.#pushLoop?.stop();
-    await this.store.mutex.own('other', () => this.store.close());
+    await this.store.mutex.own('other', async () => {
+      await this.store.makeDurable().catch(() => undefined);
+      this.store.close();
+    });
   }
 
   #saved(): void {

@@ -90,7 +90,8 @@ export class Pusher {
     }
     const bytesMax = Math.min(pushBytes, this.#runBytesMax);
     const { committed } = this;
-    const run = await this.#store.mutex.own('other', () => {
+    const run = await this.#store.mutex.own('other', async () => {
+      await this.#store.makeDurable(); // what may be lost here must not stand elsewhere: its place would be taken twice
       // Asked inside the turn: the cut is set in one, and saves may land between.
       const upTo = this.#cutAt !== undefined && this.#cutAt > committed.seq ? this.#cutAt : undefined;
       return this.#store.log.pendingRun(committed, { bytesMax, upTo });

@@ -5,7 +5,16 @@ import { type Bytes, bytesToHex } from '../../kernel/bytes.ts';
 import { bodyHashOf, type CommitGroup, headOf, linkGroup, saltBytes } from '../../kernel/commit-group.ts';
 import { tagged } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { gatherMsMax, transactionBytesMax, transactionCallsMax, transactionOpsMax, waitingCallsMax } from '../../kernel/limits.ts';
+import {
+  gatherMsMax,
+  relaxedMsMax,
+  relaxedOpsMax,
+  signMsMax,
+  transactionBytesMax,
+  transactionCallsMax,
+  transactionOpsMax,
+  waitingCallsMax,
+} from '../../kernel/limits.ts';
 import { encodeOps } from '../../kernel/op-body.ts';
 import type { BulkDigest, Clock, Random, Scheduler, Signer } from '../../kernel/ports.ts';
 import { makeSeal, type Seal } from '../../kernel/seal.ts';
@@ -15,6 +24,9 @@ import type { GroupPlace } from './chain-log.ts';
 import { sqliteFailure } from './database.ts';
 import { type ReadyOp, validate } from './fold.ts';
 import type { ShardStore } from './shard-store.ts';
+
+/** `relaxed`: resolves before the disk has it. Bounded by `relaxedOpsMax` and `relaxedMsMax`; `flush` makes it durable. */
+export type Durability = 'strict' | 'relaxed';
 
 /** What to save: ops, or a command that reads and then says which. One call is one commit group. */
 export type SaveSource =
@@ -39,6 +51,7 @@ export interface Believed {
 interface Waiting {
   readonly id: GroupId;
   readonly source: SaveSource;
+  readonly durability: Durability;
   /** Ops calls are checked and encoded before their turn; commands in it. */
   readonly ready: Encoded | undefined;
   readonly resolve: (place: GroupPlace) => void;
@@ -75,6 +88,8 @@ export class SaveQueue {
   /** The connection is closed and its file did not open again: the next transaction tries to. */
   #isLost = false;
   #stopped: FoldlogError | undefined;
+  /** Ends the wait for the flush that follows relaxed saves. */
+  #flushing: (() => void) | undefined;
 
   constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void) {
     this.#ports = ports;
@@ -87,7 +102,7 @@ export class SaveQueue {
    * Saves one call as one commit group named `id`. Resolves once its COMMIT is durable; the same id again gives the same place.
    * Rejects with a typed error when nothing was kept, or with `unknown` when even reopening the file failed.
    */
-  save(id: GroupId, source: SaveSource): Promise<GroupPlace> {
+  save(id: GroupId, source: SaveSource, durability: Durability): Promise<GroupPlace> {
     return new Promise((resolve, reject) => {
       if (this.#stopped !== undefined) return reject(this.#stopped);
       if (this.#waiting.length >= waitingCallsMax) {
@@ -102,7 +117,7 @@ export class SaveQueue {
       }
       try {
         const ready = source.kind === 'ops' ? this.#encode(source.inputs) : undefined;
-        this.#waiting.push({ id, source, ready, resolve, reject });
+        this.#waiting.push({ id, source, durability, ready, resolve, reject });
       } catch (error) {
         return reject(error as FoldlogError);
       }
@@ -113,6 +128,7 @@ export class SaveQueue {
   /** No call is taken from now on; the one that is running finishes. */
   stop(error: FoldlogError): void {
     this.#stopped = error;
+    this.#flushing?.();
     for (const call of this.#waiting.splice(0)) call.reject(error);
   }
 
@@ -183,9 +199,12 @@ export class SaveQueue {
     if (this.#isLost && !(await this.#recover(taken))) return false;
     const believed = this.#believed();
     const landed: Landed[] = [];
+    const isRelaxed = taken.every(({ durability }) => durability === 'relaxed') && store.exposedOps < relaxedOpsMax;
     let calls: readonly Waiting[] = taken;
     let step: 'before commit' | 'commit' = 'before commit';
     try {
+      if (isRelaxed) store.setRelaxed(true);
+      else await store.makeDurable(); // a strict save, and its answer to a retry, stand on durable ones only
       // A call that is alone is signed first of all: the signature runs beside everything up to f.
       const [alone] = taken.length === 1 ? taken : [];
       const ahead = alone?.ready === undefined ? undefined : await this.#link(alone, alone.ready, store.head, believed, true);
@@ -209,16 +228,36 @@ export class SaveQueue {
       store.log.insert(last.group, await sealing); // f
       store.log.settle();
       step = 'commit';
-      store.db.run('COMMIT'); // g
-      const flushing = store.flush();
-      if (flushing !== undefined) await flushing; // still g: nobody sees the groups before this
+      if (isRelaxed) this.#commitRelaxed(landed);
+      else {
+        store.db.run('COMMIT'); // g
+        const flushing = store.flush();
+        if (flushing !== undefined) await flushing; // still g: nobody sees the groups before this
+      }
       store.log.committed(landed.map(({ group }) => group));
       store.advance(head);
     } catch (error) {
       return await this.#settle(landed, calls, step, error);
+    } finally {
+      if (isRelaxed && store.db.isOpen) store.setRelaxed(false);
     }
     for (const { call, group } of landed) call.resolve(placeOf(group)); // h
     return true;
+  }
+
+  /** g of calls that do not wait for the disk; the disk follows by itself, soon. */
+  #commitRelaxed(landed: readonly Landed[]): void {
+    this.#store.commitRelaxed(landed.reduce((sum, { group }) => sum + group.header.opCount, 0));
+    if (this.#flushing !== undefined) return;
+    this.#flushing = this.#ports.scheduler.after(relaxedMsMax, () => {
+      this.#flushing = undefined;
+      this.flush().catch(() => undefined); // whoever asks for it is told; these calls did not
+    });
+  }
+
+  /** Makes everything saved until now durable, relaxed or not. */
+  flush(): Promise<void> {
+    return this.#store.mutex.own('other', () => this.#store.makeDurable());
   }
 
   /** Calls whose id already stands in the log are answered with what stands: a retry after a lost reply. */
@@ -287,9 +326,17 @@ export class SaveQueue {
   /** d */
   #seal(group: CommitGroup, believed: Believed): Promise<Seal> {
     const position = { shard: this.#store.identity.id, epoch: believed.epoch, head: headOf(group) };
-    const sealing = makeSeal(this.#ports.signer, position, believed);
+    const sealing = this.#inTime(makeSeal(this.#ports.signer, position, believed));
     sealing.catch(() => undefined); // awaited before COMMIT; what throws first must not leave it unhandled
     return sealing;
+  }
+
+  /** A key holder that never answers must not hold the shard for ever: nothing is kept of the calls that waited for it. */
+  #inTime(sealing: Promise<Seal>): Promise<Seal> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#ports.scheduler.after(signMsMax, () => reject(signerSilent()));
+      sealing.then(resolve, reject).finally(cancel);
+    });
   }
 
   /** Runs a command against the state as it is in this turn. */
@@ -386,6 +433,15 @@ export class SaveQueue {
     });
   }
 }
+
+const signerSilent = (): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where: 'save',
+    reason: 'signerSilent',
+    found: 'no signature by this device',
+    expected: `one within ${signMsMax} ms`,
+    todo: 'try again; if it stays so, reload the page',
+  });
 
 /** The file was read back and the group is not there: what was unknown is known now. */
 function notSaved(failure: FoldlogError): FoldlogError {

@@ -7,7 +7,7 @@ import { ChainLog } from './chain-log.ts';
 import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { Mutex } from './mutex.ts';
-import { openShardFile, type ShardIdentity } from './shard-file.ts';
+import { Meta, openShardFile, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export class ShardStore {
@@ -20,6 +20,8 @@ export class ShardStore {
   #log: ChainLog;
   #folder: Folder;
   #head: Head;
+  /** Ops of relaxed saves that a power cut may still take. */
+  #exposedOps = 0;
   /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
   #version = 0;
 
@@ -55,6 +57,30 @@ export class ShardStore {
     return this.#version;
   }
 
+  get exposedOps(): number {
+    return this.#exposedOps;
+  }
+
+  /** Commits without waiting for the disk. What stands before it in the file may be less durable than it looks until `makeDurable`. */
+  commitRelaxed(ops: number): void {
+    this.#db.exec('COMMIT');
+    this.#exposedOps += ops;
+  }
+
+  /** Sets how the next transaction ends. A pool whose COMMIT does not reach the disk by itself has nothing to set. */
+  setRelaxed(isRelaxed: boolean): void {
+    if (this.#pool.backend === 'opfs-pool') this.#db.exec(`PRAGMA synchronous=${isRelaxed ? 'normal' : 'full'}`);
+  }
+
+  /** Makes every relaxed save until now durable. The caller holds the mutex. On failure they stay exposed. */
+  async makeDurable(): Promise<void> {
+    if (this.#exposedOps === 0) return;
+    // One flushed commit takes everything before it in the WAL along.
+    if (this.#pool.backend === 'opfs-pool') this.#db.transaction(() => new Meta(this.#db).set('durableSeq', this.#head.seq));
+    await this.flush();
+    this.#exposedOps = 0;
+  }
+
   /** Resolves when every COMMIT until now is durable; undefined when it is (storage-pool.ts). */
   flush(): Promise<void> | undefined {
     return this.#pool.flush(this.file);
@@ -77,6 +103,7 @@ export class ShardStore {
       // A connection in an unknown state may refuse to close; its file handle is released all the same.
     }
     await this.#pool.revert(this.file);
+    this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
     this.#db = await openShardFile(this.#pool, this.file, this.definition, this.identity);
     this.#log = new ChainLog(this.#db);
     this.#folder = new Folder(this.definition, this.#db);

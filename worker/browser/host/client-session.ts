@@ -26,6 +26,8 @@ import {
   type WorkerMessage,
 } from '../protocol.ts';
 
+type SaveMessage = Extract<PageMessage, { readonly save: unknown }>['save'];
+
 export class ClientSession implements EngineCalls {
   readonly #endpoint: Endpoint;
   /** @throws {FoldlogError} `unavailable` `handedOver` when this worker does not own the store */
@@ -107,6 +109,10 @@ export class ClientSession implements EngineCalls {
     });
   }
 
+  flush(handle: string): Promise<Outcome<void>> {
+    return answer(() => this.#engine().shard(handle).flush());
+  }
+
   publish(handle: string): Promise<Outcome<Published>> {
     return answer(() => this.#engine().shard(handle).publish());
   }
@@ -146,11 +152,11 @@ export class ClientSession implements EngineCalls {
     }
   };
 
-  async #save(call: number, handle: string, group: string, source: string | SaveSource): Promise<void> {
+  async #save(...[call, handle, group, source, durability]: SaveMessage): Promise<void> {
     try {
       const shard = this.#engine().shard(handle);
       const from: SaveSource = typeof source === 'string' ? { kind: 'ops', inputs: JSON.parse(source) as readonly OpInput[] } : source;
-      const { epoch, firstSeq, lastSeq } = await shard.save(groupId(hexToBytes(group, 'group id')), from);
+      const { epoch, firstSeq, lastSeq } = await shard.save(groupId(hexToBytes(group, 'group id')), from, durability);
       this.#send({ saved: [call, epoch, firstSeq, lastSeq] });
     } catch (error) {
       this.#send({ failed: [call, errorToPlain(error)] });

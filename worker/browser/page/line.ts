@@ -1,7 +1,7 @@
 // What connects a page with the owner of its store while that lasts: calls, saves, news, and signs of life. Ends with the owner.
 
 import type { Endpoint, Remote } from 'comlink';
-import type { SaveSource } from '../../engine/save.ts';
+import type { Durability, SaveSource } from '../../engine/save.ts';
 import type { EngineCalls, News, Outcome, PageMessage, SavedPlace, WorkerMessage } from '../protocol.ts';
 
 export interface LineEnds {
@@ -43,10 +43,10 @@ export class Line {
     return this.#greeted;
   }
 
-  save(handle: string, group: string, source: string | SaveSource): Promise<Outcome<SavedPlace>> {
+  save(handle: string, group: string, source: string | SaveSource, durability: Durability): Promise<Outcome<SavedPlace>> {
     return new Promise((resolve) => {
       const call = this.#calls++;
-      this.#send({ save: [call, handle, group, source] }); // throws when it cannot be cloned: nothing is waiting then
+      this.#send({ save: durability === 'strict' ? [call, handle, group, source] : [call, handle, group, source, durability] }); // throws when it cannot be cloned: nothing is waiting then
       this.#saves.set(call, resolve);
     });
   }

@@ -4,7 +4,6 @@
 
 import { type Remote, wrap } from 'comlink';
 import { FoldlogError, plainToError } from '../../../kernel/errors.ts';
-import type { SaveSource } from '../../engine/save.ts';
 import { lookEveryMs, ownerOpeningMs, ownerSilenceMs, ownerWaitMs, workerRestartsMax, workerSilenceMs } from '../bounds.ts';
 import { type Build, otherBuild, standingOf } from '../builds.ts';
 import type { EngineCalls, News, Outcome, SavedPlace, StoreSettings, TabCard } from '../protocol.ts';
@@ -86,8 +85,8 @@ export class EngineLink {
     return this.#carry(kind, (line) => run(line.engine));
   }
 
-  save(handle: string, group: string, source: string | SaveSource): Promise<SavedPlace> {
-    return this.#carry('save', (line) => line.save(handle, group, source));
+  save(...call: Parameters<Line['save']>): Promise<SavedPlace> {
+    return this.#carry('save', (line) => line.save(...call));
   }
 
   /** Sends what matters only while a line is there: a later one starts without it. */

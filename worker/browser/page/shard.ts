@@ -6,7 +6,7 @@ import type { CommandInput, CommandNames, OpInput, OpNames, OpPayload, ShardDefi
 import type { Sql } from '../../../shards/sql.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { Published } from '../../engine/publish.ts';
-import type { SaveSource } from '../../engine/save.ts';
+import type { Durability, SaveSource } from '../../engine/save.ts';
 import { unknownRetryDelaysMs } from '../bounds.ts';
 import { pause } from '../deadline.ts';
 import type { OpenedShard, SavedPlace } from '../protocol.ts';
@@ -23,9 +23,12 @@ export interface GroupRef {
   readonly group: string;
 }
 
-/** On this device's disk; survives a kill. */
 export interface Saved {
-  readonly kind: 'saved';
+  /**
+   * `saved`: on this device's disk, survives a kill and, as far as the disk is honest, a power cut. `relaxed`, only where the call asked for it: in the tables,
+   * and not yet surely on disk; at most 1,000 ops and half a second of such saves at a time, none of them sent to the relay before they are saved.
+   */
+  readonly kind: 'saved' | 'relaxed';
   readonly ref: GroupRef;
   /**
    * Resolves once a receipt of the relay covers the group, which may take days offline. Pending for ever in a workspace without a relay;
@@ -37,6 +40,8 @@ export interface Saved {
 export interface SaveOptions {
   /** Group id of an earlier call whose outcome is unknown: gives the place of that call when it was saved, else saves it now. */
   readonly group?: string;
+  /** `relaxed` does not wait for the disk: what it exposes is said at `Saved.kind`, and ended by `flush`. Usual: `strict`. */
+  readonly durability?: Durability;
 }
 
 /** An op of a definition, by class: `['sale.line', line]`, optionally with the app's own id for it. */
@@ -114,6 +119,14 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     return rows;
   }
 
+  /**
+   * Resolves when everything saved here until now is on disk, relaxed saves too.
+   * @throws {FoldlogError} `storageFull` · `unavailable` · `unknown`: relaxed saves may be lost
+   */
+  flush(): Promise<void> {
+    return this.#host.link.call('read', (engine) => engine.flush(this.#handle));
+  }
+
   /** Publishes a checkpoint of the state as it is now, so that other devices start from it. */
   publish(): Promise<Published> {
     return this.#host.link.call('read', (engine) => engine.publish(this.#handle));
@@ -136,11 +149,12 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
 
   async #save(encode: () => string | SaveSource, options: SaveOptions | undefined): Promise<Saved> {
     const source = encode();
+    const durability = options?.durability ?? 'strict';
     const group = options?.group ?? bytesToHex(crypto.getRandomValues(new Uint8Array(16)));
     for (let attempt = 0; ; attempt++) {
       try {
-        const place = await this.#host.link.save(this.#handle, group, source);
-        return this.#saved(group, place);
+        const place = await this.#host.link.save(this.#handle, group, source, durability);
+        return this.#saved(group, place, durability);
       } catch (error) {
         const delay = unknownRetryDelaysMs[attempt];
         const isOpen = error instanceof FoldlogError && error.kind === 'unknown' && error.reason === 'reopenFailed';
@@ -150,10 +164,10 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     }
   }
 
-  #saved(group: string, place: SavedPlace): Saved {
+  #saved(group: string, place: SavedPlace, durability: Durability): Saved {
     const committed = (): Promise<void> => this.#committed(place.lastSeq);
     return {
-      kind: 'saved',
+      kind: durability === 'strict' ? 'saved' : 'relaxed',
       ref: { shard: this.#handle, ...place, group },
       // Made when asked for: a day offline holds tens of thousands of saves nobody waits for.
       get committed() {
