@@ -56,6 +56,10 @@ export function launchOptions() {
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
+    // Tabs in the background run at the lowest priority else, and beside other work on the machine not at all.
+    '--disable-renderer-backgrounding',
+    '--disable-backgrounding-occluded-windows',
+    '--disable-background-timer-throttling',
   ];
   if (isRoot()) args.unshift('--no-sandbox'); // Chromium refuses to sandbox for root
   return { executablePath: ensureChromium(), headless: true, args };
