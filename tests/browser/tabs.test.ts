@@ -279,8 +279,7 @@ test('an owner that is frozen is named in time; thawed, it goes on, and nothing 
 });
 
 test('five tabs save while owners end at random: every acknowledged save stands once (seed 20261121)', async () => {
-  const found = await runFiveTabs({ seed: 20261121, seconds: 12 });
+  const found = await runFiveTabs({ seed: 20261121, handOvers: 6 });
   expect(found).toMatchObject({ lost: 0, doubled: 0, failed: [] });
-  expect(found.handOvers).toBeGreaterThan(3);
-  expect(found.acked).toBeGreaterThan(500);
+  expect(found.acked).toBeGreaterThan(100);
 });
