@@ -32,6 +32,20 @@ export interface Random {
   bytes(length: number): Bytes;
 }
 
+/** What the host's storage holds for all of this origin, as far as it says. */
+export interface StorageUse {
+  readonly usedBytes: number;
+  /** What the host would let it grow to; an estimate of the host's, which may be more than the disk has. */
+  readonly grantedBytes: number;
+  /** Whether the host promised not to clear it by itself. */
+  readonly isPersisted: boolean;
+}
+
+export interface StorageMeter {
+  /** Undefined where the host does not say. Never rejects. */
+  measure(): Promise<StorageUse | undefined>;
+}
+
 export interface Scheduler {
   /** Runs `task` once after about `delayMs`; the returned function cancels it. */
   after(delayMs: number, task: () => void): () => void;

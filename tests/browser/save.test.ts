@@ -38,6 +38,8 @@ test('a saved row is there after a reload', async () => {
   expect(seen.rows).toEqual([{ sale: 'S1', sku: 'A', qty: 2, cents: 250 }]);
   expect(seen.status).toMatchObject({ backend: 'opfs-pool', durability: 'durable', key: 'sealed', workspace: { name: 'reload' } });
   expect(seen.status.verdict).toContain('read back');
+  expect(seen.status.storage?.usedBytes).toBeGreaterThan(10_000);
+  expect(seen.status.storage?.grantedBytes).toBeGreaterThan(seen.status.storage?.usedBytes ?? 0);
 });
 
 test('several ops are one group, and a command reads and saves in one step', async () => {

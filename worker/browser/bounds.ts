@@ -34,5 +34,8 @@ export const vaultOpenMs = 5_000;
 export const unknownRetryDelaysMs = [100, 400, 1_600] as const;
 /** Status is told at most this often: it is for people, and computing it takes a turn on each shard. */
 export const statusEveryMs = 150;
+/** Room changes slowly, and some browsers take long to say. */
+export const meterEveryMs = 10_000;
+export const meterMs = 2_000;
 /** How often control log and followed shards are asked for news, unless the app says otherwise. */
 export const pollMsDefault = 10_000;

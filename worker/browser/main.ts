@@ -11,6 +11,7 @@ import { sqliteStartMs } from './bounds.ts';
 import { within } from './deadline.ts';
 import type { StoreSettings } from './protocol.ts';
 import { openStorage } from './storage.ts';
+import { storageMeter } from './storage-meter.ts';
 import { workerScheduler } from './worker-scheduler.ts';
 
 /**
@@ -31,6 +32,7 @@ export async function openStore(sqlite3: Sqlite3Static, settings: StoreSettings,
   const ports = {
     ...{ pool, vault, verdict, clock: webClock, random: webRandom, scheduler, deflate: webDeflate, bulkDigest: webBulkDigest },
     verifier: await bestVerifier(),
+    meter: storageMeter(),
     http: settings.relay === undefined ? undefined : webHttp(settings.relay),
   };
   const engine = await Engine.open(ports, { definitions, pollMs: settings.pollMs });

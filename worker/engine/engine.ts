@@ -7,7 +7,18 @@ import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, Verifier } from '../../kernel/ports.ts';
+import type {
+  BulkDigest,
+  Clock,
+  Deflate,
+  Http,
+  Random,
+  Scheduler,
+  Signer,
+  StorageMeter,
+  StorageUse,
+  Verifier,
+} from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
@@ -37,6 +48,8 @@ export interface EnginePorts {
   readonly verifier: Verifier;
   readonly deflate: Deflate;
   readonly bulkDigest: BulkDigest;
+  /** Absent: nobody knows how much room there is. */
+  readonly meter?: StorageMeter;
   /** Absent: a workspace that is never synced. */
   readonly http: Http | undefined;
 }
@@ -56,6 +69,8 @@ export interface EngineStatus {
   readonly backend: StoragePool['backend'];
   readonly durability: DurabilityClass;
   readonly verdict: string;
+  /** Room for all of this origin; undefined where the browser does not say. */
+  readonly storage: StorageUse | undefined;
   readonly key: Signer['hold'];
   readonly workspace:
     | { readonly id: string; readonly name: string; readonly device: string; readonly role: Role; readonly isAtRelay: boolean }
@@ -153,6 +168,7 @@ export class Engine {
       backend: pool.backend,
       durability: pool.durability,
       verdict: this.#ports.verdict,
+      storage: await this.#ports.meter?.measure(),
       key: this.#signer.hold,
       workspace: this.#workspaceStatus(),
       link: this.#control.link,
