@@ -26,6 +26,7 @@ try {
   run('build', 'node_modules/.bin/tsc', ['-b']);
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
   replay(given ?? (await writeGenerated()));
+  await fiveTabs();
   crash();
 } finally {
   rmSync(work, { recursive: true, force: true });
@@ -67,6 +68,21 @@ function replay(csv) {
   const { evidence: _, ...result } = found;
   const input = given === undefined ? { generated } : { csv: 'given', lines: result.ops };
   write('replay', given === undefined ? 'npm run gates' : 'npm run gates -- --csv FILE', { input }, result);
+}
+
+/** Five tabs save for a minute and more while whoever owns the store is ended. */
+async function fiveTabs() {
+  console.error('\ngate: five tabs');
+  const { module } = await runnerImport(join(root, 'tests/browser/five-tabs.ts'));
+  const { runFiveTabs } =
+    /** @type {{ runFiveTabs: (options: object) => Promise<{ lost: number, doubled: number, failed: string[] }> }} */ (module);
+  const result = await runFiveTabs({
+    seed: Number(crashSeed),
+    handOvers: 60,
+    onProgress: (/** @type {string} */ line) => console.error(line),
+  });
+  if (result.lost + result.doubled + result.failed.length > 0) failed.push('five tabs');
+  write('five-tabs', 'npm run gates', {}, result);
 }
 
 function crash() {
