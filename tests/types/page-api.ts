@@ -17,11 +17,13 @@ const list = defineShard('list', {
 });
 
 export async function typed(worker: () => Worker): Promise<void> {
-  const ws = await openWorkspace({ shards: [note, list], store: 'notes', worker });
+  const ws = await openWorkspace({ shards: [note, list], store: 'notes', worker, backends: ['indexeddb', 'opfs-pool'] });
   const notes = await ws.open('note', 'mine');
   await notes.save('note.written', { id: '1', body: 'a' });
   await notes.saveAll([['note.written', { id: '1', body: 'a' }, 'own id']]);
   await notes.run('erase', { id: '1' });
+  const { kind }: { kind: 'saved' | 'relaxed' } = await notes.save('note.written', { id: '2', body: 'b' }, { durability: 'relaxed' });
+  await notes.flush();
   const [rows, [count]] = await notes.read([
     sql<{ body: string }>`SELECT body FROM note`,
     sql<{ n: number }>`SELECT count(*) AS n FROM note`,
@@ -32,8 +34,12 @@ export async function typed(worker: () => Worker): Promise<void> {
   const snapshot: readonly { readonly id: string }[] | undefined = live.getSnapshot();
   const [across] = await ws.read('note/*', [sql<{ shardName: string }>`SELECT shardName FROM note`]);
   const names: readonly string[] = across.map(({ shardName }) => shardName);
-  void [bodies, n, snapshot, names];
+  void [kind, bodies, n, snapshot, names];
 
+  // @ts-expect-error a durability there is not
+  await notes.save('note.written', { id: '1', body: 'a' }, { durability: 'loose' });
+  // @ts-expect-error a backend there is not
+  await openWorkspace({ shards: [note], store: 'notes', worker, backends: ['memory'] });
   // @ts-expect-error a kind that is not declared
   await ws.open('bakery', 'x');
   // @ts-expect-error a class of another shard
