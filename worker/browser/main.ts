@@ -40,12 +40,14 @@ export async function openStore(sqlite3: Sqlite3Static, settings: StoreSettings,
   return engine;
 }
 
-function loadSqlite(): Promise<Sqlite3Static> {
+async function loadSqlite(): Promise<Sqlite3Static> {
   // The other OPFS drivers start a second worker in isolated pages; only the pool is used here.
   Object.assign(globalThis, { sqlite3ApiConfig: { disable: { vfs: { opfs: true, 'opfs-wl': true } } } });
-  return startSqlite().catch((cause: unknown) => {
+  try {
+    return await startSqlite();
+  } catch (cause) {
     throw sqliteFailed(cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause), cause);
-  });
+  }
 }
 
 const sqliteFailed = (found: string, cause?: unknown): FoldlogError =>
