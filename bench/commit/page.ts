@@ -3,10 +3,10 @@ import { engineLane, floorLane, type LaneSettings } from './lanes.ts';
 
 const startWorker = (name: string): Worker => new Worker(new URL('./engine-worker.ts', import.meta.url), { type: 'module', name });
 
-const commitBench = { engineLane: (settings: LaneSettings) => engineLane(startWorker, settings), floorLane };
+const bench = { engineLane: (settings: LaneSettings) => engineLane(startWorker, settings), floorLane };
 
-export type CommitBench = typeof commitBench;
+export type CommitBench = typeof bench;
 declare global {
   var commitBench: CommitBench;
 }
-globalThis.commitBench = commitBench;
+globalThis.commitBench = bench;

@@ -42,9 +42,9 @@ const file = '/floor.db';
 const rowText = 'n'.repeat(1_000);
 const tell = (answer: BareAnswer): void => postMessage(answer);
 
-onmessage = ({ data }: MessageEvent<BareJob>) => {
+addEventListener('message', ({ data }: MessageEvent<BareJob>) => {
   run(data).catch((cause: unknown) => tell({ kind: 'failed', message: String(cause) }));
-};
+});
 
 async function run(job: BareJob): Promise<void> {
   switch (job.do) {

@@ -170,7 +170,7 @@ async function bareHandOvers({ store, rounds }: { readonly store: string; readon
   return times;
 }
 
-const storageBench = {
+const bench = {
   engineLane: (settings: LaneSettings) => engineLane(startWorker, settings),
   floorLane,
   commitsOf,
@@ -185,8 +185,8 @@ const storageBench = {
   bareHandOvers,
 };
 
-export type StorageBench = typeof storageBench;
+export type StorageBench = typeof bench;
 declare global {
   var storageBench: StorageBench;
 }
-globalThis.storageBench = storageBench;
+globalThis.storageBench = bench;
