@@ -22,6 +22,7 @@ const failed = [];
 try {
   run('build', 'node_modules/.bin/tsc', ['-b']);
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
+  run('storage bench', 'node', ['bench/run.mjs', 'storage', '--rounds=1']);
   replay(given ?? (await writeGenerated()));
 } finally {
   rmSync(work, { recursive: true, force: true });

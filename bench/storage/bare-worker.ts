@@ -71,9 +71,10 @@ async function openPool(sqlite3: Sqlite3Static, on: Place, store: string, durabi
 function setUp(db: Database, pool: StoragePool, on: Place): void {
   setExclusive(db, pool);
   db.exec('PRAGMA page_size=8192');
-  if (on !== 'truncate') return setPragmas(db, pool);
-  db.requirePragma('journal_mode', 'truncate', 'truncate');
-  db.requirePragma('synchronous', 'full', 2);
+  if (on === 'truncate') {
+    db.requirePragma('journal_mode', 'truncate', 'truncate');
+    db.requirePragma('synchronous', 'full', 2);
+  } else setPragmas(db, pool);
 }
 
 async function commits({ on, group, count, durability }: Extract<BareJob, { do: 'commit' }>): Promise<number[]> {

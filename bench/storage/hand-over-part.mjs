@@ -37,9 +37,9 @@ export async function handOverPart(open, { rounds, ready, onLine }) {
     /** @type {Readonly<Record<string, number>>[]} */
     const times = [];
     for (let round = 0; round < rounds; round++) {
-      const taken = standby.evaluate((store) => globalThis.storageBench.takeOver(store), asked.store);
+      await standby.evaluate((store) => globalThis.storageBench.expectTakeOver(store), asked.store);
       const ended = await end(owner);
-      times.push({ endAt: ended.endAt, ...(await taken) });
+      times.push({ endAt: ended.endAt, ...(await standby.evaluate(() => globalThis.storageBench.tookOver(), undefined)) });
       owner = standby;
       standby = await ended.standby();
       await stand(standby);

@@ -96,10 +96,16 @@ async function stand(asked: Asked): Promise<void> {
   while ((await takeSpans(workerName)).first.sqlite === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-/**
- * Waits until this page's worker gets the store, and saves at once: the call is there before the store is open. Resolves with the times, ms of
- * the epoch.
- */
+let takingOver: Promise<Readonly<Record<string, number>>> | undefined;
+
+/** Listens from now on; `tookOver` answers. Two calls, so that this page surely listens when the owner is ended. */
+function expectTakeOver(store: string): void {
+  takingOver = takeOver(store);
+}
+
+const tookOver = (): typeof takingOver => takingOver;
+
+/** Once this page's worker gets the store, saves at once: the call is there before the store is open. Resolves with the times, ms of the epoch. */
 async function takeOver(store: string): Promise<Readonly<Record<string, number>>> {
   const channel = new BroadcastChannel(`foldlog/${store}`);
   const heard = (say: string): Promise<number> =>
@@ -180,7 +186,8 @@ const bench = {
   start,
   bareStart,
   stand,
-  takeOver,
+  expectTakeOver,
+  tookOver,
   endOwner,
   bareHandOvers,
 };
