@@ -1,5 +1,4 @@
 import { serveEngine } from '../../worker/browser/worker.ts';
-import { till } from '../commit/shards.ts';
 import { notes } from './shards.ts';
 
-serveEngine({ shards: [till, notes] });
+serveEngine({ shards: [notes] });

@@ -1,7 +1,6 @@
 // What a page does for the storage bench, one call of bench/storage/*.mjs at a time. The engine is used as an app uses it.
 import { type Backend, openWorkspace, type Shard, sql, type Workspace } from '../../worker/browser/page.ts';
 import { commitsOf, engineLane, floorLane, type LaneSettings } from '../commit/lanes.ts';
-import { till } from '../commit/shards.ts';
 import { epochMs, type Span, takeSpans } from '../spans-client.ts';
 import type { BareAnswer, BareJob } from './bare-worker.ts';
 import { notes } from './shards.ts';
@@ -11,7 +10,7 @@ interface Asked {
   readonly backends: readonly Backend[];
 }
 
-type Shards = readonly [typeof till, typeof notes];
+type Shards = readonly [typeof notes];
 
 let ws: Workspace<Shards>;
 let shard: Shard<typeof notes>;
@@ -20,10 +19,13 @@ let workerName = '';
 
 const startWorker = (name: string): Worker => new Worker(new URL('./engine-worker.ts', import.meta.url), { type: 'module', name });
 
+/** The commit bench's own worker and shard, so that its figures and these compare. */
+const startTill = (name: string): Worker => new Worker(new URL('../commit/engine-worker.ts', import.meta.url), { type: 'module', name });
+
 async function open(asked: Asked): Promise<void> {
   ws = await openWorkspace({
     ...asked,
-    shards: [till, notes],
+    shards: [notes],
     worker: () => {
       workerName = `bench-${crypto.randomUUID()}`;
       worker = startWorker(workerName);
@@ -177,7 +179,7 @@ async function bareHandOvers({ store, rounds }: { readonly store: string; readon
 }
 
 const bench = {
-  engineLane: (settings: LaneSettings) => engineLane(startWorker, settings),
+  engineLane: (settings: LaneSettings) => engineLane(startTill, settings),
   floorLane,
   commitsOf,
   bare,
