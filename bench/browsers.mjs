@@ -36,13 +36,16 @@ export const inChromium = (work) =>
     }
   });
 
+/** A lane is one call, and a slow disk makes it a long one. */
+const protocolTimeout = 300_000;
+
 /** Undefined where there is no Firefox. @returns {InBrowser | undefined} */
 export function inFirefox() {
   const executablePath = findFirefox();
   if (executablePath === undefined) return undefined;
   return (work) =>
     onProfile(async (profile) => {
-      const browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true, userDataDir: profile });
+      const browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true, userDataDir: profile, protocolTimeout });
       try {
         const open = async () => /** @type {Tab} */ (/** @type {unknown} */ (await browser.newPage()));
         return await work({ version: (await browser.version()).replace(/^\w+\//, ''), profile, open });
