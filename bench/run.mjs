@@ -1,5 +1,6 @@
-// `npm run bench -- <name> [--json] [--groups=1,1000] [--rounds=5]`: runs one bench by name. A whole run writes its results and says where.
-const benches = { commit: './commit.mjs' };
+// `npm run bench -- <name> [--json] [--groups=1,1000] [--rounds=5] [--parts=start]`: runs one bench by name. A whole run writes its results and
+// says where; one that was cut short by a flag shows them only.
+const benches = { commit: './commit.mjs', storage: './storage.mjs', flushes: './flushes.mjs' };
 
 const [name = '', ...flags] = process.argv.slice(2);
 const file = Object.hasOwn(benches, name) ? benches[/** @type {keyof typeof benches} */ (name)] : undefined;
@@ -8,14 +9,12 @@ if (file === undefined) {
   process.exitCode = 1;
 } else {
   const { run } = await import(file);
-  await run({ isJson: flags.includes('--json'), groups: numbers('groups'), rounds: numbers('rounds')?.[0] });
+  const groups = texts('groups')?.map(Number);
+  await run({ isJson: flags.includes('--json'), groups, rounds: texts('rounds')?.map(Number)[0], parts: texts('parts') });
 }
 
-/** @param {string} flag @returns {number[] | undefined} */
-function numbers(flag) {
+/** @param {string} flag @returns {string[] | undefined} */
+function texts(flag) {
   const found = flags.find((text) => text.startsWith(`--${flag}=`));
-  return found
-    ?.slice(flag.length + 3)
-    .split(',')
-    .map(Number);
+  return found?.slice(flag.length + 3).split(',');
 }

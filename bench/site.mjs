@@ -15,17 +15,17 @@ const types = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'applic
 
 /**
  * @param {string} page folder with an index.html
- * @param {{ hasSpans: boolean }} options
+ * @param {import('./spans.mjs').SpanPlan} [spans] what to take the time of
  */
-export async function buildSite(page, { hasSpans }) {
+export async function buildSite(page, spans) {
   const folder = await mkdtemp(join(tmpdir(), 'foldlog-bench-'));
   await build({
     configFile: false,
     logLevel: 'error',
     root: page,
     base: './',
-    worker: { format: 'es', plugins: () => (hasSpans ? [spansPlugin(root)] : []) },
-    build: { outDir: folder, emptyOutDir: true, target: hasSpans ? 'esnext' : 'es2023', modulePreload: false },
+    worker: { format: 'es', plugins: () => (spans === undefined ? [] : [spansPlugin(root, spans)]) },
+    build: { outDir: folder, emptyOutDir: true, target: spans === undefined ? 'es2023' : 'esnext', modulePreload: false },
   });
   return folder;
 }

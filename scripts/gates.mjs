@@ -25,6 +25,7 @@ const failed = [];
 try {
   run('build', 'node_modules/.bin/tsc', ['-b']);
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
+  run('storage bench', 'node', ['bench/run.mjs', 'storage', '--rounds=1']);
   replay(given ?? (await writeGenerated()));
   await fiveTabs();
   crash();

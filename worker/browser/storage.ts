@@ -15,7 +15,7 @@ import { opfsProbeMs, storageProbeMs, storageRetryDelaysMs } from './bounds.ts';
 import { pause, within } from './deadline.ts';
 import { requireNoLeak } from './leak-test.ts';
 import { probeOpfs } from './opfs-probe.ts';
-import { IndexedDbVault, memoryVault } from './vault.ts';
+import { memoryVault } from './vault.ts';
 import { IdbPageStore } from './vfs/idb-page-store.ts';
 
 export interface Storage {
@@ -34,6 +34,12 @@ export interface StorageSettings {
   readonly formFactor?: FormFactor;
 }
 
+/** What needs no lock, and may still be under way: SQLite is waited for while the vault is read. */
+export interface StorageParts {
+  readonly sqlite3: Promise<Sqlite3Static>;
+  readonly vault: Vault;
+}
+
 export interface StoragePorts {
   readonly random: Random;
   readonly scheduler: Scheduler;
@@ -43,12 +49,13 @@ const backendsDefault: readonly Backend[] = ['opfs-pool', 'indexeddb'];
 
 /**
  * Files and vault of a store. The caller holds its Web Lock already.
+ * @throws what `sqlite3` rejects with
  * @throws {FoldlogError} `unavailable` `noDurableStorage`, with what failed; `storageFull`; `locked` `vaultBlocked`, `pagesBlocked`;
  * `upgradeNeeded` `newerVault`, `newerPages`; `corrupt` `damagedRecord`
  */
-export async function openStorage(sqlite3: Sqlite3Static, settings: StorageSettings, ports: StoragePorts): Promise<Storage> {
-  const vault = new IndexedDbVault(settings.store, ports.random);
-  const known = await recall(vault).catch(asFailure('vault'));
+export async function openStorage(parts: StorageParts, settings: StorageSettings, ports: StoragePorts): Promise<Storage> {
+  const { vault } = parts;
+  const [known, sqlite3] = await Promise.all([recall(vault).catch(asFailure('vault')), parts.sqlite3]);
   const houses = { order: settings.backends ?? backendsDefault, open: opener(sqlite3, settings, ports), vault };
   const found = known instanceof FoldlogError ? known : await chooseHouse(houses, known.house);
   if (!(found instanceof FoldlogError)) return { pool: found.pool, vault, verdict: words(found) };
@@ -66,15 +73,24 @@ interface Known {
 }
 
 async function recall(vault: Vault): Promise<Known> {
-  const [house, markers] = [await vault.house(), await vault.markers()];
+  const [house, markers] = await Promise.all([vault.house(), vault.markers()]);
   return { house, hasData: markers.size > 0 };
 }
 
 function opener(sqlite3: Sqlite3Static, { store, formFactor }: StorageSettings, ports: StoragePorts) {
   const openers: Readonly<Record<Backend, () => Promise<DurablePool>>> = {
     async 'opfs-pool'() {
-      await within(opfsProbeMs, probeOpfs(store, ports.random), () => late('opfs-pool', opfsProbeMs));
-      const pool = await openSahPool(sqlite3, store);
+      const probing = within(opfsProbeMs, probeOpfs(store, ports.random), () => late('opfs-pool', opfsProbeMs));
+      // Side by side: each opens files of its own and mostly waits for the browser. Nothing is opened in the pool before both are well.
+      const opening = openSahPool(sqlite3, store);
+      opening.catch(() => undefined); // told below, unless the probe has already said what is wrong
+      try {
+        await probing;
+      } catch (error) {
+        opening.then((pool) => pool.close()).catch(() => undefined); // a browser that hangs is not waited for
+        throw error;
+      }
+      const pool = await opening;
       await requireNoLeak(sqlite3);
       return pool;
     },

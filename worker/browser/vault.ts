@@ -32,10 +32,21 @@ export class IndexedDbVault implements Vault {
   readonly #random: Random;
   #connection: Promise<Connection> | undefined;
   #isOutdated = false;
+  #isUsed = false;
 
   constructor(store: string, random: Random) {
     this.#name = `foldlog/${store}`;
     this.#random = random;
+  }
+
+  /**
+   * Opens the connection ahead of its first use. Until then it gives way to a newer version or to cleared data without a trace: the first use opens
+   * another, and meets what is there by then.
+   */
+  connect(): void {
+    this.#reach(`vault ${this.#name}, connect`).catch(() => {
+      this.#connection = undefined;
+    });
   }
 
   async signer(): Promise<Signer | undefined> {
@@ -87,8 +98,9 @@ export class IndexedDbVault implements Vault {
     const where = `vault ${this.#name}, ${what}`;
     if (this.#isOutdated) throw outdated(where);
     try {
-      this.#connection ??= within(vaultOpenMs, this.#open(), () => blocked(where));
-      return await work(await this.#connection);
+      const connection = await this.#reach(where);
+      this.#isUsed = true;
+      return await work(connection);
     } catch (cause) {
       if (cause instanceof FoldlogError) {
         this.#connection = undefined;
@@ -105,6 +117,11 @@ export class IndexedDbVault implements Vault {
     }
   }
 
+  #reach(where: string): Promise<Connection> {
+    this.#connection ??= within(vaultOpenMs, this.#open(), () => blocked(where));
+    return this.#connection;
+  }
+
   #open(): Promise<Connection> {
     return openDB<VaultSchema>(this.#name, layoutVersion, {
       upgrade(db, from) {
@@ -116,7 +133,8 @@ export class IndexedDbVault implements Vault {
       },
       // A newer version of the app, or a person clearing data, must not wait for this worker.
       blocking: (_current, _blocked, event) => {
-        this.#isOutdated = true;
+        this.#connection = undefined;
+        this.#isOutdated = this.#isUsed;
         (event.target as IDBDatabase).close();
       },
       // WebKit cuts connections of pages in the background: the next use opens a new one.

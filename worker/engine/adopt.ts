@@ -12,9 +12,15 @@ import type { WorkspaceFile } from './workspace-file.ts';
 
 const filePattern = /^\/s-([0-9a-f]{32})-\d+\.db$/;
 
-export async function adoptStrays(pool: StoragePool, vault: Vault, file: WorkspaceFile, signer: Signer): Promise<void> {
+/** `markers`: those of the vault, as they stand. */
+export async function adoptStrays(
+  pool: StoragePool,
+  vault: Vault,
+  markers: ReadonlySet<string>,
+  file: WorkspaceFile,
+  signer: Signer,
+): Promise<void> {
   const listed = new Set(file.shards().map(({ id }) => bytesToHex(id)));
-  const markers = await vault.markers();
   for (const name of pool.files()) {
     const [, id] = filePattern.exec(name) ?? [];
     if (id === undefined || listed.has(id)) continue;

@@ -131,13 +131,15 @@ export class Engine {
   static async open(ports: EnginePorts, settings: EngineSettings): Promise<Engine> {
     const { pool, vault } = ports;
     for (const file of pool.files()) if (file.startsWith(scratchPrefix)) pool.remove(file);
-    requireMarked(pool, await vault.markers());
+    const [markers, held] = await Promise.all([vault.markers(), vault.signer()]);
+    requireMarked(pool, markers);
     await pool.reserve(1);
     const file = await WorkspaceFile.open(pool);
     await file.flush();
-    await vault.mark(file.db.name);
-    const signer = (await vault.signer()) ?? (await vault.createSigner());
-    await adoptStrays(pool, vault, file, signer);
+    // A strict transaction is the dearest step of a start: not for a marker that stands.
+    if (!markers.has(file.db.name)) await vault.mark(file.db.name);
+    const signer = held ?? (await vault.createSigner());
+    await adoptStrays(pool, vault, markers, file, signer);
     const traffic: Traffic = { received: 0, sent: 0 };
     const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
     const membership = { relay, clock: ports.clock, random: ports.random, signer };
@@ -149,7 +151,8 @@ export class Engine {
       },
     });
     engine = new Engine(ports, settings, { file, signer, control, membership }, traffic);
-    await engine.#follower?.openHeld();
+    // Not waited for: the device's own shards come first, and who reads across waits for these.
+    void engine.#follower?.openHeld(markers);
     engine.wake(false);
     return engine;
   }
@@ -229,6 +232,7 @@ export class Engine {
     const rule = followRule(pattern);
     // A shard of this device that nobody opened yet is read as well: an answer never has fewer rows than the pattern names.
     for (const held of this.#file.shards()) if (held.hold === 'own' && rule.matches(held)) await this.openShard(held.kind, held.name);
+    await this.#follower?.opened;
     const own = [...this.#own.values()].map(({ store }) => store).filter(({ identity }) => rule.matches(identity));
     const replicas = (this.#follower?.replicas ?? []).filter(({ identity }) => rule.matches(identity));
     const shards: readonly (Readable & { readonly mutex: OwnShard['store']['mutex'] })[] = [...own, ...replicas];

@@ -69,6 +69,8 @@ export class Follower {
   /** Shards that could not be started, by id: told in status, tried again each round. */
   readonly #failed = new Map<string, FoldlogError>();
   #rules: readonly FollowRule[];
+  #opened: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   constructor(
     ports: FollowPorts,
@@ -123,14 +125,31 @@ export class Follower {
     return [...this.#failed.values()];
   }
 
-  /** Opens replicas that are here already, so that they can be read before the relay answers. */
-  async openHeld(): Promise<void> {
+  /**
+   * Opens replicas that are here already, so that they can be read before the relay answers. Gives way before each, so that own shards, which people
+   * wait for, are opened between them. Never rejects: what cannot be opened is tried again, and told, by the rounds. `markers`: those that stand.
+   */
+  openHeld(markers: ReadonlySet<string>): Promise<void> {
+    this.#opened = this.#openHeld(markers);
+    return this.#opened;
+  }
+
+  /** Resolves when every replica that was here is open, or failed to. */
+  get opened(): Promise<void> {
+    return this.#opened;
+  }
+
+  async #openHeld(markers: ReadonlySet<string>): Promise<void> {
     for (const shard of this.#file.shards()) {
-      if (shard.hold === 'replica' && this.#pool.has(shardFileName(shard.id))) await this.#start(shard).catch(() => undefined);
+      if (shard.hold !== 'replica' || !this.#pool.has(shardFileName(shard.id))) continue;
+      await this.#ports.scheduler.yield();
+      if (this.#isClosed) return;
+      await this.#start(shard, markers).catch(() => undefined);
     }
   }
 
   async round(): Promise<RoundEnd> {
+    await this.#opened; // one start of a file at a time
     const { state, workspace } = this.#control;
     if (state?.relay === undefined || workspace === undefined) return 'idle';
     const mine = this.#ports.signer.publicKey;
@@ -162,11 +181,13 @@ export class Follower {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#opened;
     for (const { replica } of this.#followed.values()) await replica.mutex.own('other', () => replica.close());
     this.#followed.clear();
   }
 
-  async #start(shard: HeldShard): Promise<Followed> {
+  async #start(shard: HeldShard, markers: ReadonlySet<string> = new Set()): Promise<Followed> {
     const definition = this.#definitions.get(shard.kind);
     if (definition === undefined) {
       throw new FoldlogError('upgradeNeeded', {
@@ -186,7 +207,7 @@ export class Follower {
     const bytes = this.#traffic.received;
     const { db, path } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, { file, definition, identity });
     await this.#pool.flush(file); // a marker bears witness to what is there
-    await this.#ports.vault.mark(file);
+    if (!markers.has(file)) await this.#ports.vault.mark(file);
     this.#file.holdShard({ ...identity, hold: 'replica' });
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
     const followed: Followed = {

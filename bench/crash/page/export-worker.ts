@@ -3,6 +3,7 @@ import startSqlite from '@sqlite.org/sqlite-wasm';
 import { webRandom, webScheduler } from '../../../kernel/web/web-host.ts';
 import { openStorage } from '../../../worker/browser/storage.ts';
 import { holdLock, storeLockName } from '../../../worker/browser/store-lock.ts';
+import { IndexedDbVault } from '../../../worker/browser/vault.ts';
 import type { StoragePool } from '../../../worker/engine/storage-pool.ts';
 import { type Backend, backendOption } from './backend.ts';
 
@@ -26,7 +27,8 @@ async function send({ store, backend, url }: ExportOrder): Promise<ExportAnswer>
   await holdLock(storeLockName(store));
   Object.assign(globalThis, { sqlite3ApiConfig: { disable: { vfs: { opfs: true, 'opfs-wl': true } } } });
   const ports = { random: webRandom, scheduler: webScheduler };
-  const { pool } = await openStorage(await startSqlite(), { store, allowMemory: false, ...backendOption(backend) }, ports);
+  const parts = { sqlite3: startSqlite(), vault: new IndexedDbVault(store, webRandom) };
+  const { pool } = await openStorage(parts, { store, allowMemory: false, ...backendOption(backend) }, ports);
   const files = pool.files(); // as the engine left them
   const shards = files.filter((file) => file.startsWith('/s-') && file.endsWith('.db'));
   const [file] = shards;

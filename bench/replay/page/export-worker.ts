@@ -3,6 +3,7 @@ import startSqlite from '@sqlite.org/sqlite-wasm';
 import { webRandom, webScheduler } from '../../../kernel/web/web-host.ts';
 import { openStorage } from '../../../worker/browser/storage.ts';
 import { holdLock, storeLockName } from '../../../worker/browser/store-lock.ts';
+import { IndexedDbVault } from '../../../worker/browser/vault.ts';
 import type { StoragePool } from '../../../worker/engine/storage-pool.ts';
 
 export interface ExportOrder {
@@ -31,7 +32,8 @@ addEventListener('message', async ({ data }: MessageEvent<ExportOrder>) => {
 async function send({ store, name, url }: ExportOrder): Promise<number> {
   await holdLock(storeLockName(store));
   Object.assign(globalThis, { sqlite3ApiConfig: { disable: { vfs: { opfs: true, 'opfs-wl': true } } } });
-  const { pool } = await openStorage(await startSqlite(), { store, allowMemory: false }, { random: webRandom, scheduler: webScheduler });
+  const parts = { sqlite3: startSqlite(), vault: new IndexedDbVault(store, webRandom) };
+  const { pool } = await openStorage(parts, { store, allowMemory: false }, { random: webRandom, scheduler: webScheduler });
   const found: string[] = [];
   for (const file of pool.files()) {
     if (file.startsWith('/s-') && file.endsWith('.db') && (await settle(pool, file)) === name) found.push(file);

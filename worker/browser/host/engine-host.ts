@@ -8,7 +8,7 @@ import type { Engine } from '../../engine/engine.ts';
 import { letGoMs, wantedMs } from '../bounds.ts';
 import { type Build, buildOf, requireSameBuild } from '../builds.ts';
 import { pause } from '../deadline.ts';
-import { openStore, prepareSqlite } from '../main.ts';
+import { openStore, prepareStore } from '../main.ts';
 import { answer, type HostCalls, type Outcome, type StoreSettings, type TabCard, type WorkerCalls } from '../protocol.ts';
 import { holdLock, storeLockName, whenFree } from '../store-lock.ts';
 import { ChannelEndpoint } from '../tabs/channel-endpoint.ts';
@@ -69,13 +69,12 @@ export class EngineHost implements HostCalls {
 
   /** What a crash leaves at each step: decision 0010. */
   async #own(settings: StoreSettings): Promise<void> {
-    const sqlite = prepareSqlite(); // loaded and compiled while this worker waits
-    sqlite.catch(() => undefined); // told when it is needed
+    const prepared = prepareStore(settings); // SQLite is loaded and compiled while this worker waits
     await holdLock(storeLockName(settings.store)); // before the first OPFS call
     if (this.#stage === 'ended') return;
     this.#stage = 'opening';
     this.#sayWhere();
-    const engine = await openStore(await sqlite, settings, this.#definitions);
+    const engine = await openStore(prepared, settings, this.#definitions);
     engine.onEvent((event) => {
       this.#ownPage.pass(event);
       for (const { session } of this.#clients.values()) session.pass(event);
