@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const results = join(root, 'bench', 'results');
 /** Lines of the generated CSV when none is given: as many as the real one the project was built against. */
 const generated = { seed: 20260101, lines: 10_000 };
+/** Boots of the reload storm on each backend. */
+const storm = { seed: 20261122, boots: 1_000 };
 
 const csvAt = process.argv.indexOf('--csv');
 const given = csvAt < 0 ? undefined : process.argv[csvAt + 1];
@@ -23,6 +25,7 @@ try {
   run('build', 'node_modules/.bin/tsc', ['-b']);
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
   replay(given ?? (await writeGenerated()));
+  await reloadStorm();
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -55,15 +58,36 @@ function replay(csv) {
   const last = out.trim().split('\n').at(-1) ?? '';
   if (!last.startsWith('{')) return;
   const { evidence: _, ...result } = JSON.parse(last);
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const report = {
-    gate: 'replay',
-    date: new Date().toISOString(),
+  report('replay', {
     input: given === undefined ? { generated } : { csv: 'given', lines: result.ops },
-    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, os: `${platform()} ${release()} ${arch()}` },
-    versions: { foldlog: version, node: process.version },
     reproduce: given === undefined ? 'npm run gates' : 'npm run gates -- --csv FILE',
     result,
+  });
+}
+
+/** Three tabs reload at random: no boot fails, none finds fewer saves than were acknowledged before it. */
+async function reloadStorm() {
+  console.error('\ngate: reload storm');
+  const { module } = await runnerImport(join(root, 'tests/browser/reload-storm.ts'));
+  const { runReloadStorm } = /** @type {typeof import('../tests/browser/reload-storm.ts')} */ (module);
+  const stormed = [];
+  for (const backend of /** @type {const} */ (['opfs-pool', 'indexeddb'])) {
+    stormed.push(await runReloadStorm({ ...storm, backend, onProgress: (line) => console.error(`${backend}: ${line}`) }));
+  }
+  const isSound = stormed.every(({ failedOpens, wipes, lost, doubled }) => failedOpens.length + wipes + lost + doubled === 0);
+  if (!isSound) failed.push('reload storm');
+  report('reload-storm', { input: storm, reproduce: 'npm run gates', result: stormed });
+}
+
+/** @param {string} gate @param {object} facts */
+function report(gate, facts) {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const whole = {
+    gate,
+    date: new Date().toISOString(),
+    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, os: `${platform()} ${release()} ${arch()}` },
+    versions: { foldlog: version, node: process.version },
+    ...facts,
   };
-  writeFileSync(join(results, 'replay.json'), `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(join(results, `${gate}.json`), `${JSON.stringify(whole, null, 2)}\n`);
 }
