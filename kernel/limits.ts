@@ -44,6 +44,9 @@ export const waitingCallsMax = 10_000;
 /** Background work holds a shard's mutex at most this long at a time: half a frame. */
 export const sliceMsMax = 8;
 
+/** An own shard's file up to this size is read whole before its first save (about 3 ms per MB); a larger one waits for its audit. */
+export const openCheckBytesMax = 16 * 1024 * 1024;
+
 /** One push or pull request may take this long before its outcome counts as unknown. */
 export const requestMsMax = 30_000;
 /** Back-off between failed rounds, with jitter. */

@@ -65,14 +65,18 @@ function replay(csv) {
   });
 }
 
+/** @typedef {{ failedOpens: string[], wipes: number, lost: number, doubled: number }} Storm */
+
 /** Three tabs reload at random: no boot fails, none finds fewer saves than were acknowledged before it. */
 async function reloadStorm() {
   console.error('\ngate: reload storm');
   const { module } = await runnerImport(join(root, 'tests/browser/reload-storm.ts'));
-  const { runReloadStorm } = /** @type {typeof import('../tests/browser/reload-storm.ts')} */ (module);
+  const { runReloadStorm } = /** @type {{ runReloadStorm: (options: object) => Promise<Storm> }} */ (module);
   const stormed = [];
-  for (const backend of /** @type {const} */ (['opfs-pool', 'indexeddb'])) {
-    stormed.push(await runReloadStorm({ ...storm, backend, onProgress: (line) => console.error(`${backend}: ${line}`) }));
+  for (const backend of ['opfs-pool', 'indexeddb']) {
+    stormed.push(
+      await runReloadStorm({ ...storm, backend, onProgress: (/** @type {string} */ line) => console.error(`${backend}: ${line}`) }),
+    );
   }
   const isSound = stormed.every(({ failedOpens, wipes, lost, doubled }) => failedOpens.length + wipes + lost + doubled === 0);
   if (!isSound) failed.push('reload storm');

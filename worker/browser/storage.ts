@@ -74,7 +74,7 @@ function opener(sqlite3: Sqlite3Static, { store, formFactor }: StorageSettings, 
   const openers: Readonly<Record<Backend, () => Promise<DurablePool>>> = {
     async 'opfs-pool'() {
       await within(opfsProbeMs, probeOpfs(store, ports.random), () => late('opfs-pool', opfsProbeMs));
-      const pool = await openSahPool(sqlite3, store);
+      const pool = await openSahPool(sqlite3, store, () => navigator.storage.getDirectory());
       await requireNoLeak(sqlite3);
       return pool;
     },

@@ -136,6 +136,13 @@ export class Database {
     }
   }
 
+  /** Closes and leaves file and WAL as they are: what is damaged is evidence, and a last checkpoint would write into it. */
+  abandon(): void {
+    const { capi } = this.sqlite3;
+    if (this.isOpen) capi.sqlite3_db_config(this.#handle, capi.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, 0 as never);
+    this.close();
+  }
+
   #statement(text: string): Statement {
     let statement = this.#statements.get(text);
     if (statement !== undefined) return statement;

@@ -20,11 +20,11 @@ import { Loop } from './loop.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
 import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
-import { createShardFile, openShardFile, type ShardIdentity } from './shard-file.ts';
+import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
-import { WorkspaceFile } from './workspace-file.ts';
+import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
 export interface EnginePorts {
   readonly pool: StoragePool;
@@ -116,9 +116,10 @@ export class Engine {
   static async open(ports: EnginePorts, settings: EngineSettings): Promise<Engine> {
     const { pool, vault } = ports;
     for (const file of pool.files()) if (file.startsWith(scratchPrefix)) pool.remove(file);
-    requireMarked(pool, await vault.markers());
+    const markers = await vault.markers();
+    requireMarked(pool, markers);
     await pool.reserve(1);
-    const file = await WorkspaceFile.open(pool);
+    const file = await WorkspaceFile.open(pool, markers.has(workspaceFileName));
     await file.flush();
     await vault.mark(file.db.name);
     const signer = (await vault.signer()) ?? (await vault.createSigner());
@@ -267,7 +268,7 @@ export class Engine {
     if (held !== undefined) {
       await this.#file.flush(); // the list may not be, when the call that made it failed
       const file = shardFileName(held.id);
-      return this.#assemble(file, definition, held, await openShardFile(pool, file, definition, held));
+      return this.#assemble(await ShardStore.open(pool, file, definition, held));
     }
     this.#requireFreeName(kind, name, where);
     const nonce = this.#ports.random.bytes(16);
@@ -289,7 +290,7 @@ export class Engine {
     });
     await this.#file.flush();
     this.#controlLoop.wake();
-    return this.#assemble(file, definition, identity, db);
+    return this.#assemble(new ShardStore(pool, file, definition, identity, db));
   }
 
   #requireFreeName(kind: string, name: string, where: string): void {
@@ -320,10 +321,9 @@ export class Engine {
     });
   }
 
-  #assemble(file: string, definition: ShardDefinition, identity: ShardIdentity, db: ConstructorParameters<typeof ShardStore>[4]): OwnShard {
+  #assemble(store: ShardStore): OwnShard {
     const { relay } = this.#membership;
-    const store = new ShardStore(this.#ports.pool, file, definition, identity, db);
-    const handle = handleOf(identity);
+    const handle = handleOf(store.identity);
     const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
     return new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
       onSaved: () => this.#tell({ kind: 'changed', shard: handle }),

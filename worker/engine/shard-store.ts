@@ -6,6 +6,7 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import { ChainLog } from './chain-log.ts';
 import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
+import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
 import { openShardFile, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -22,6 +23,11 @@ export class ShardStore {
   #head: Head;
   /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
   #version = 0;
+
+  /** Opens the file of an own shard and looks at what its next save would build on. @throws {FoldlogError} see shard-file.ts, log-check.ts */
+  static async open(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<ShardStore> {
+    return new ShardStore(pool, file, definition, identity, await openSound(pool, file, definition, identity));
+  }
 
   constructor(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity, db: Database) {
     this.#pool = pool;
@@ -77,7 +83,7 @@ export class ShardStore {
       // A connection in an unknown state may refuse to close; its file handle is released all the same.
     }
     await this.#pool.revert(this.file);
-    this.#db = await openShardFile(this.#pool, this.file, this.definition, this.identity);
+    this.#db = await openSound(this.#pool, this.file, this.definition, this.identity);
     this.#log = new ChainLog(this.#db);
     this.#folder = new Folder(this.definition, this.#db);
     this.#head = this.#log.head();
@@ -91,5 +97,17 @@ export class ShardStore {
 
   close(): void {
     this.#db.close();
+  }
+}
+
+async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<Database> {
+  const db = await openShardFile(pool, file, definition, identity);
+  try {
+    requireSoundEnd(db, identity, file);
+    return db;
+  } catch (error) {
+    const failure = db.failure(error, file);
+    db.abandon();
+    throw failure;
   }
 }
