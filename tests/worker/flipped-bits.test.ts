@@ -7,10 +7,11 @@ import { describe, expect, test } from 'vitest';
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { type GroupId, groupId } from '../../kernel/units.ts';
+import type { OpInput } from '../../shards/define.ts';
 import { defineShard, int, op, table, text } from '../../shards/index.ts';
-import { pageOwners, type Spot, spotsIn } from '../sim/damage.ts';
+import type { Backend } from '../../worker/engine/storage-pool.ts';
+import { diskFlips, type Flip, pageFlips, pageOwners } from '../sim/damage.ts';
 import { SimDevice } from '../sim/sim-device.ts';
-import type { DiskImage } from '../sim/sim-disk.ts';
 import { SimWorld } from '../sim/sim-world.ts';
 
 const handle = 'ledger/till-1';
@@ -36,39 +37,41 @@ type Row = readonly [id: number, cents: number, note: string];
 
 /** What was acknowledged: group ids with their last seq, and the rows they come to, computed here. */
 interface Kept {
-  readonly image: DiskImage;
   readonly groups: ReadonlyMap<string, number>;
   readonly rows: readonly Row[];
-  readonly spots: readonly Spot[];
   readonly nextId: () => GroupId;
 }
 
+/** A device that stopped, with everything it stored; `restore` takes it back there. */
 interface Stored {
   readonly device: SimDevice;
   readonly kept: Kept;
+  readonly restore: () => void;
+  readonly flips: readonly Flip[];
 }
 
 /** A day: sales, a clean close (so that the database file holds them), and sales after it that stand in the WAL alone when the process dies. */
-async function storeSome(): Promise<Stored> {
+async function storeSome(backend: Backend, bitsPerSpot: number): Promise<Stored> {
   const world = new SimWorld(seed);
-  const device = new SimDevice(world, 'till', [ledger], undefined);
+  const device = new SimDevice(world, 'till', [ledger], undefined, { backend });
   const random = world.random('ids');
   const nextId = (): GroupId => groupId(random.bytes(16));
   const groups = new Map<string, number>();
   const rows = new Map<number, Row>();
+  const save = async (input: OpInput): Promise<void> => {
+    const group = nextId();
+    const place = await device.engine.shard(handle).save(group, { kind: 'ops', inputs: [input] });
+    groups.set(bytesToHex(group), place.lastSeq);
+  };
+  const put = async (id: number, note: string): Promise<void> => {
+    await save(['entry.put', { id, cents: id * 7, note }]);
+    rows.set(id, [id, id * 7, note]);
+  };
   await device.boot();
   await device.engine.create({ workspace: 'acme', device: 'Till 1' });
   await device.engine.openShard('ledger', 'till-1');
-  const put = async (id: number, note: string): Promise<void> => {
-    const group = nextId();
-    const place = await device.engine.shard(handle).save(group, { kind: 'ops', inputs: [['entry.put', { id, cents: id * 7, note }]] });
-    groups.set(bytesToHex(group), place.lastSeq);
-    rows.set(id, [id, id * 7, note]);
-  };
   for (let id = 0; id < 90; id++) await put(id, `${id}`.repeat(id % 9 === 0 ? 900 : 20));
-  const dropping = nextId();
-  const dropped = await device.engine.shard(handle).save(dropping, { kind: 'ops', inputs: [['entry.drop', { below: 45 }]] });
-  groups.set(bytesToHex(dropping), dropped.lastSeq);
+  await save(['entry.drop', { below: 45 }]);
   for (let id = 0; id < 45; id++) rows.delete(id);
   await device.engine.close();
   await device.boot();
@@ -76,11 +79,10 @@ async function storeSome(): Promise<Stored> {
   const owners = await pageOwners(device, handle);
   for (let id = 90; id < 100; id++) await put(id, `${id}`.repeat(30));
   device.stop('kill');
-  const image = device.disk.image();
-  const ownerOf = (file: string, page: number): string =>
-    file.startsWith('/s-') ? (owners.get(page) ?? 'the free list') : 'the workspace';
   const sorted = [...rows.values()].sort(([a], [b]) => a - b);
-  return { device, kept: { image, groups, rows: sorted, spots: spotsIn(image, ownerOf), nextId } };
+  const draw = world.stream('flips');
+  const damage = backend === 'opfs-pool' ? diskFlips(device.disk, owners, draw, bitsPerSpot) : pageFlips(device.pages, draw, bitsPerSpot);
+  return { device, kept: { groups, rows: sorted, nextId }, ...damage };
 }
 
 /** `wrong`: rows differ from what was acknowledged while nothing said so. */
@@ -108,58 +110,53 @@ async function startAgain({ device, kept }: Stored): Promise<Ending> {
   return { kind: isSame ? 'whole' : 'wrong' };
 }
 
-/** Some bits of a spot: its ends, where counts and pointers stand, and seeded ones between. */
-function bitsOf(spot: Spot, random: () => number, count: number): readonly { readonly at: number; readonly bit: number }[] {
-  return Array.from({ length: count }, (_, i) => ({
-    at: spot.from + (i === 0 ? Math.floor(random() * Math.min(spot.length, 12)) : Math.floor(random() * spot.length)),
-    bit: Math.floor(random() * 8),
-  }));
-}
-
-/** Of the many pages and frames of one region the first, the last and some between. */
-function chosen(spots: readonly Spot[], random: () => number): readonly Spot[] {
-  const regions = [...new Set(spots.map(({ region }) => region))];
-  return regions.flatMap((region) => {
-    const some = spots.filter((spot) => spot.region === region);
-    return some.length <= 3 ? some : [some[0] as Spot, some[Math.floor(random() * some.length)] as Spot, some.at(-1) as Spot];
-  });
-}
-
 /** Flips, starts again, and answers what came of it; a refusal is flipped back and must be whole then. */
-async function flipAndStart(stored: Stored, spot: Spot, at: number, bit: number): Promise<string> {
-  const { device, kept } = stored;
-  device.disk.load(kept.image);
-  device.disk.flipBit(spot.path, at, bit);
+async function flipAndStart(stored: Stored, { flip }: Flip): Promise<string> {
+  const { device, restore } = stored;
+  restore();
+  flip();
   const ending = await startAgain(stored);
   device.stop('kill');
   if (ending.kind !== 'refused') return ending.kind;
-  device.disk.flipBit(spot.path, at, bit);
+  flip();
   const again = await startAgain(stored);
   device.stop('kill');
   if (again.kind !== 'whole') throw new Error(`${ending.error.reason}; flipped back it is ${again.kind}`);
   return ending.error.reason;
 }
 
-describe('one flipped bit over the OPFS pool', () => {
-  test(`never gives an empty shard, fewer groups or wrong rows that nobody finds: seed ${seed}`, async () => {
-    const stored = await storeSome();
-    const random = new SimWorld(seed).stream('flips');
-    const seen = new Map<string, Set<string>>();
-    const failures: string[] = [];
-    for (const spot of chosen(stored.kept.spots, random)) {
-      for (const { at, bit } of bitsOf(spot, random, 3)) {
-        try {
-          const ending = await flipAndStart(stored, spot, at, bit);
-          seen.set(spot.region, (seen.get(spot.region) ?? new Set()).add(ending));
-        } catch (error) {
-          failures.push(`${spot.region}, byte ${at - spot.from}, bit ${bit}: ${error}`);
-          stored.device.stop('kill');
-        }
-      }
+/** How starts ended, by region. */
+async function sweep(stored: Stored): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  const seen = new Map<string, Set<string>>();
+  const failures: string[] = [];
+  for (const flip of stored.flips) {
+    try {
+      seen.set(flip.region, (seen.get(flip.region) ?? new Set()).add(await flipAndStart(stored, flip)));
+    } catch (error) {
+      failures.push(`${flip.region}, ${flip.where}: ${error}`);
+      stored.device.stop('kill');
     }
-    console.log([...seen].map(([region, ends]) => `${region}: ${[...ends].join(', ')}`).join('\n'));
-    expect(failures).toEqual([]);
-    const wrong = [...seen].filter(([, ends]) => ends.has('wrong')).map(([region]) => region);
+  }
+  expect(failures).toEqual([]);
+  return seen;
+}
+
+const endingsOf = (seen: ReadonlyMap<string, ReadonlySet<string>>, region: RegExp): readonly string[] =>
+  [...new Set([...seen].filter(([name]) => region.test(name)).flatMap(([, endings]) => [...endings]))].sort();
+
+describe(`one flipped bit, seed ${seed}`, () => {
+  test('over the OPFS pool never gives an empty shard, fewer groups, or wrong rows that nobody finds', async () => {
+    const seen = await sweep(await storeSome('opfs-pool', 3));
+    const wrong = [...seen].filter(([, endings]) => endings.has('wrong')).map(([region]) => region);
     for (const region of wrong) expect(region).toMatch(/page of entry/);
+    // What SQLite or the pool would have answered with an older or an empty file.
+    expect(endingsOf(seen, /shard-1.*slot/)).toEqual(['damagedSlot']);
+    expect(endingsOf(seen, /shard-1.*wal (header|frame)/)).toEqual(['damagedWal']);
+  }, 300_000);
+
+  test('over IndexedDB is always told, whatever it hits', async () => {
+    const seen = await sweep(await storeSome('indexeddb', 3));
+    expect(seen.size).toBeGreaterThan(10);
+    expect(endingsOf(seen, /./)).toEqual(['damagedPage', 'damagedRecord']);
   }, 300_000);
 });
