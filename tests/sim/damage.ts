@@ -31,7 +31,7 @@ const pageBytes = 8192;
 const ascii = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /** File of ours in each slot that holds one. */
-function filesIn(image: DiskImage): ReadonlyMap<string, string> {
+export function filesIn(image: DiskImage): ReadonlyMap<string, string> {
   const named = new Map<string, string>();
   for (const [path, bytes] of image) {
     if (!path.includes('/.opaque/') || bytes[0] === 0) continue;

@@ -121,6 +121,17 @@ export class Database {
     }
   }
 
+  /** A header that names a newer way of writing makes SQLite read-only without a word. @throws {FoldlogError} `corrupt` `damagedFile` */
+  requireWritable(): void {
+    if (this.sqlite3.capi.sqlite3_db_readonly(this.#handle, 'main') !== 1) return;
+    throw FoldlogError.corrupt({
+      where: this.name,
+      reason: 'damagedFile',
+      found: 'a file SQLite will not write',
+      expected: 'one of this version of its format',
+    });
+  }
+
   /** Forgets prepared statements: needed before the schema changes under them. */
   finalizeStatements(): void {
     for (const statement of this.#statements.values()) statement.finalize();

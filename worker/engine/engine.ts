@@ -17,6 +17,19 @@ import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
 import { Follower, type ReplicaStatus, shardFileName } from './follow.ts';
 import { Loop } from './loop.ts';
+import {
+  acceptGone,
+  goneFiles,
+  isGrave,
+  keyLost,
+  type LostShard,
+  lostKeyShard,
+  lostShard,
+  markedShard,
+  markedWorkspace,
+  missingFiles,
+  type OnLoss,
+} from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
 import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
@@ -45,6 +58,8 @@ export interface EngineSettings {
   readonly definitions: readonly ShardDefinition[];
   /** How often the control log and followed shards are asked for news. */
   readonly pollMs: number;
+  /** What opening does when files or the device's key are gone: tell, or go on with what is left and follow what was committed (loss.ts). */
+  readonly onLoss: OnLoss;
 }
 
 export type EngineEvent =
@@ -63,6 +78,8 @@ export interface EngineStatus {
   readonly link: LinkState;
   readonly own: readonly OwnShardStatus[];
   readonly followed: readonly ReplicaStatus[];
+  /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
+  readonly lost: readonly LostShard[];
   /** Acts the control log refused, and shards that could not be started, in words. */
   readonly troubles: readonly string[];
   readonly traffic: Readonly<Traffic>;
@@ -111,21 +128,29 @@ export class Engine {
 
   /**
    * Opens the store of one workspace, or an empty store. The caller holds its Web Lock.
-   * @throws {FoldlogError} `corrupt` when something that was there is missing or damaged: nothing is created in its place
+   * @throws {FoldlogError} `corrupt` when something that was there is missing or damaged: nothing is created in its place. `missingFile`, `keyLost`:
+   * see `onLoss`
    */
   static async open(ports: EnginePorts, settings: EngineSettings): Promise<Engine> {
     const { pool, vault } = ports;
     for (const file of pool.files()) if (file.startsWith(scratchPrefix)) pool.remove(file);
-    const markers = await vault.markers();
-    requireMarked(pool, markers);
-    await pool.reserve(1);
-    const file = await WorkspaceFile.open(pool, markers.has(workspaceFileName));
-    await file.flush();
-    await vault.mark(file.db.name);
-    const signer = (await vault.signer()) ?? (await vault.createSigner());
-    await adoptStrays(pool, vault, file, signer);
     const traffic: Traffic = { received: 0, sent: 0 };
     const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
+    const markers = await vault.markers();
+    const gone = goneFiles(pool, markers);
+    // A replica that is gone starts again from a checkpoint by itself: nothing of it was this device's alone.
+    if (gone.some(isGrave) && settings.onLoss === 'refuse')
+      throw await missingFiles({ relay, signer: await vault.signer(), deflate: ports.deflate }, gone);
+    await pool.reserve(1);
+    const isWorkspaceLeft = markers.has(workspaceFileName) && !gone.some(({ file }) => file === workspaceFileName);
+    const file = await WorkspaceFile.open(pool, isWorkspaceLeft);
+    await acceptGone(file, vault, gone);
+    const held = await vault.signer();
+    if (held === undefined && file.workspace !== undefined && settings.onLoss === 'refuse') throw keyLost(file);
+    await file.flush();
+    await vault.mark(file.db.name, markedWorkspace(file));
+    const signer = held ?? (await vault.createSigner());
+    await adoptStrays(pool, vault, file, signer);
     const membership = { relay, clock: ports.clock, random: ports.random, signer };
     let engine: Engine | undefined;
     const control = await ControlReplica.open({ relay, verifier: ports.verifier, random: ports.random, signer }, file, {
@@ -158,6 +183,7 @@ export class Engine {
       workspace: this.#workspaceStatus(),
       link: this.#control.link,
       own,
+      lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
       troubles: [...refused, ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
       traffic: { ...this.#traffic },
@@ -166,12 +192,14 @@ export class Engine {
 
   async create(names: { readonly workspace: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
     const founded = await foundWorkspace(this.#membership, this.#file, names);
+    await this.#ports.vault.mark(workspaceFileName, markedWorkspace(this.#file));
     this.wake(true);
     return founded;
   }
 
   async join(link: string, deviceName: string): Promise<void> {
     await joinByLink(this.#membership, this.#file, this.#control, link, deviceName);
+    await this.#ports.vault.mark(workspaceFileName, markedWorkspace(this.#file));
     this.wake(true);
   }
 
@@ -270,6 +298,7 @@ export class Engine {
       const file = shardFileName(held.id);
       return this.#assemble(await ShardStore.open(pool, file, definition, held));
     }
+    if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);
     this.#requireFreeName(kind, name, where);
     const nonce = this.#ports.random.bytes(16);
     const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
@@ -283,7 +312,7 @@ export class Engine {
       pool.remove(file); // nothing was answered from it, and nothing names it
       throw error;
     }
-    await this.#ports.vault.mark(file);
+    await this.#ports.vault.mark(file, markedShard(workspace, identity, true));
     this.#file.db.transaction(() => {
       this.#file.holdShard({ ...identity, hold: 'own' });
       this.#file.queueActs([{ act: 'shard', nonce, kind, name, writer: keyIdOf(this.#signer.publicKey) }]);
@@ -303,15 +332,7 @@ export class Engine {
     }
     const writer = deviceOf(state, taken.writer);
     const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
-    if (isMine) {
-      throw FoldlogError.corrupt({
-        where,
-        reason: 'missingFile',
-        found: "this device's shard without its data",
-        expected: 'the file that was here',
-        todo: 'open it under another name; what was committed can be followed',
-      });
-    }
+    if (isMine) throw lostShard(where);
     throw FoldlogError.misuse({
       where,
       reason: 'notWriter',
@@ -325,7 +346,7 @@ export class Engine {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
     const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
-    return new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
+    const shard = new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
       onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
       onCommitted: (head) => {
         this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
@@ -333,6 +354,25 @@ export class Engine {
       },
       onState: () => this.#tell({ kind: 'status' }),
     });
+    if (this.#isKeyLost(store)) shard.refuseSaves(lostKeyShard(`shard ${handle}`));
+    return shard;
+  }
+
+  /** Sealed by another key than this device has now. Its groups can still be read and sent: their seals prove them. */
+  #isKeyLost(store: ShardStore): boolean {
+    const sealedBy = store.log.lastSealKey();
+    const declared = this.#control.state?.shards.get(bytesToHex(store.identity.id))?.writer;
+    const writer = declared ?? sealedBy;
+    return writer !== undefined && !isSameBytes(writer, keyIdOf(this.#signer.publicKey));
+  }
+
+  #lost(): readonly LostShard[] {
+    const gone = this.#file.shards().filter(({ hold }) => hold === 'lost');
+    const unsigned = [...this.#own.values()].filter(({ store }) => this.#isKeyLost(store)).map(({ store }) => store.identity);
+    return [
+      ...gone.map(({ kind, name }) => ({ kind, name, why: 'file' as const })),
+      ...unsigned.map(({ kind, name }) => ({ kind, name, why: 'key' as const })),
+    ];
   }
 
   async #commitAct(act: Act): Promise<void> {
@@ -376,17 +416,3 @@ export class Engine {
 }
 
 const handleOf = (identity: { readonly kind: string; readonly name: string }): string => `${identity.kind}/${identity.name}`;
-
-/** Something that was ready once must still be there: an absent file is a loss to be told, never an empty shop. */
-function requireMarked(pool: StoragePool, markers: ReadonlySet<string>): void {
-  for (const file of markers) {
-    if (pool.has(file)) continue;
-    throw FoldlogError.corrupt({
-      where: file,
-      reason: 'missingFile',
-      found: 'a marker without its file',
-      expected: 'the database that was there',
-      todo: 'nothing was created in its place; start a new store and follow what was committed',
-    });
-  }
-}

@@ -11,6 +11,7 @@ import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import type { RoundEnd } from './loop.ts';
+import { markedShard } from './loss.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -126,7 +127,7 @@ export class Follower {
   /** Opens replicas that are here already, so that they can be read before the relay answers. */
   async openHeld(): Promise<void> {
     for (const shard of this.#file.shards()) {
-      if (shard.hold === 'replica' && this.#pool.has(shardFileName(shard.id))) await this.#start(shard).catch(() => undefined);
+      if (shard.hold !== 'own' && this.#pool.has(shardFileName(shard.id))) await this.#start(shard).catch(() => undefined);
     }
   }
 
@@ -134,14 +135,18 @@ export class Follower {
     const { state, workspace } = this.#control;
     if (state?.relay === undefined || workspace === undefined) return 'idle';
     const mine = this.#ports.signer.publicKey;
+    // Own shards whose file is gone are followed without a rule: somebody here relied on them.
+    const lost = new Set(this.#file.shards().flatMap(({ hold, id }) => (hold === 'lost' ? [bytesToHex(id)] : [])));
     let isMore = false;
     let isFailed = false;
     for (const entry of state.shards.values()) {
       const writer = deviceOf(state, entry.writer);
-      if (writer === undefined || isSameBytes(writer.key, mine) || !this.#rules.some((rule) => rule.matches(entry))) continue;
       const id = bytesToHex(entry.id);
+      const isLost = lost.has(id);
+      if (writer === undefined || !(isLost || (!isSameBytes(writer.key, mine) && this.#rules.some((rule) => rule.matches(entry)))))
+        continue;
       try {
-        const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: 'replica' }));
+        const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
         isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
@@ -186,7 +191,7 @@ export class Follower {
     const bytes = this.#traffic.received;
     const { db, path } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, { file, definition, identity });
     await this.#pool.flush(file); // a marker bears witness to what is there
-    await this.#ports.vault.mark(file);
+    await this.#ports.vault.mark(file, markedShard(workspace, identity, shard.hold === 'lost'));
     this.#file.holdShard({ ...identity, hold: 'replica' });
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
     const followed: Followed = {

@@ -81,6 +81,11 @@ export class OwnShard {
     return this.#queue.save(id, source);
   }
 
+  /** Reading and sending go on. */
+  refuseSaves(error: FoldlogError): void {
+    this.#queue.stop(error);
+  }
+
   /** Where a call's group stands, when it was saved: the answer to an unknown outcome. */
   async find(id: GroupId): Promise<GroupPlace | undefined> {
     return this.store.mutex.own('other', () => this.store.log.find(id));

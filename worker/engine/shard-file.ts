@@ -119,6 +119,7 @@ export async function openShardFile(
   try {
     setExclusive(db, pool);
     requireOurs(db, file);
+    db.requireWritable();
     const meta = new Meta(db);
     const id = meta.bytes('shard');
     if (id === undefined || !isSameBytes(id, identity.id)) {

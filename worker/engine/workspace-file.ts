@@ -35,7 +35,8 @@ export interface HeldShard {
   readonly id: ShardId;
   readonly kind: string;
   readonly name: string;
-  readonly hold: 'own' | 'replica';
+  /** `lost`: this device's own, whose file is gone; followed like another's. */
+  readonly hold: 'own' | 'replica' | 'lost';
 }
 
 export class WorkspaceFile {
@@ -143,7 +144,7 @@ export class WorkspaceFile {
 
   shards(): readonly HeldShard[] {
     return this.db
-      .all<{ id: Uint8Array; kind: string; name: string; hold: 'own' | 'replica' }>(
+      .all<{ id: Uint8Array; kind: string; name: string; hold: HeldShard['hold'] }>(
         'SELECT id, kind, name, hold FROM foldlog_shard ORDER BY kind, name',
       )
       .map((row) => ({ id: shardId(row.id), kind: row.kind, name: row.name, hold: row.hold }));
@@ -156,6 +157,12 @@ export class WorkspaceFile {
       shard.name,
       shard.hold,
     ]);
+  }
+
+  /** A shard whose file is gone, listed before or not. */
+  loseShard(shard: Omit<HeldShard, 'hold'>): void {
+    this.holdShard({ ...shard, hold: 'lost' });
+    this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
   }
 
   rules(): readonly string[] {
@@ -174,6 +181,7 @@ export class WorkspaceFile {
 /** Small enough to be read whole at every start. */
 function requireSound(db: Database): void {
   requireSoundPages(db, workspaceFileName);
+  db.requireWritable();
   const found = db.value('PRAGMA application_id');
   if (found !== applicationId) {
     throw FoldlogError.corrupt({
