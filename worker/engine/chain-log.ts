@@ -73,6 +73,16 @@ export class ChainLog {
     return { epoch: header.epoch, firstSeq: header.firstSeq, lastSeq: lastSeqOf(header), hash: hash(row.hash) };
   }
 
+  /** Writes the table of ids again from the log. */
+  restoreIds(): void {
+    this.#db.transaction(() => {
+      this.#db.run('DELETE FROM foldlog_id');
+      this.#db.run('INSERT INTO foldlog_id (id, last_seq) SELECT id, last_seq FROM foldlog_group WHERE last_seq <= ?', [
+        new Meta(this.#db).number('idsUpTo') ?? 0,
+      ]);
+    });
+  }
+
   /** `seal` stands on the last group of each transaction. */
   insert(group: CommitGroup, seal?: Seal): void {
     if (group.content.kind !== 'whole')

@@ -7,12 +7,14 @@ import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { auditAfterMs, auditEveryMs } from '../../kernel/limits.ts';
 import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
+import type { AuditReport } from './audit.ts';
 import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
 import { Follower, type ReplicaStatus, shardFileName } from './follow.ts';
@@ -97,6 +99,8 @@ export class Engine {
   readonly #own = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
+  #cancelAudit: (() => void) | undefined;
+  #auditing: Promise<void> = Promise.resolve();
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -162,6 +166,7 @@ export class Engine {
     engine = new Engine(ports, settings, { file, signer, control, membership }, traffic);
     await engine.#follower?.openHeld();
     engine.wake(false);
+    engine.#auditIn(auditAfterMs);
     return engine;
   }
 
@@ -185,7 +190,7 @@ export class Engine {
       own,
       lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      troubles: [...refused, ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
+      troubles: [...refused, ...this.#damages(), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
       traffic: { ...this.#traffic },
     };
   }
@@ -253,6 +258,19 @@ export class Engine {
     return look();
   }
 
+  /**
+   * Looks for damage in everything that is open; runs by itself a minute after the start and once a day. Findings stand in `status`.
+   * @throws {FoldlogError} what a failing host throws
+   */
+  async audit(): Promise<readonly AuditReport[]> {
+    const reports: AuditReport[] = [];
+    for (const shard of this.#own.values()) reports.push(await shard.audit(this.#ports.pool));
+    reports.push(...((await this.#follower?.audit()) ?? []));
+    if (reports.some(({ verdict }) => verdict.kind === 'damaged')) this.#followLoop.wake(true);
+    this.#tell({ kind: 'status' });
+    return reports;
+  }
+
   /** The network is back, or a person asked: every loop goes at once. */
   wake(atOnce: boolean): void {
     this.#controlLoop.wake(atOnce);
@@ -262,11 +280,24 @@ export class Engine {
   }
 
   async close(): Promise<void> {
+    this.#cancelAudit?.();
+    await this.#auditing;
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
     this.#file.close();
     await this.#ports.pool.close();
+  }
+
+  /** One after another; a failure of the host is tried again at the next time. */
+  #auditIn(delayMs: number): void {
+    this.#cancelAudit = this.#ports.scheduler.after(delayMs, () => {
+      this.#auditing = this.audit().then(
+        () => undefined,
+        () => undefined,
+      );
+      this.#auditIn(auditEveryMs);
+    });
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -364,6 +395,10 @@ export class Engine {
     const declared = this.#control.state?.shards.get(bytesToHex(store.identity.id))?.writer;
     const writer = declared ?? sealedBy;
     return writer !== undefined && !isSameBytes(writer, keyIdOf(this.#signer.publicKey));
+  }
+
+  #damages(): readonly string[] {
+    return [...this.#own.values()].flatMap(({ audited }) => (audited?.verdict.kind === 'damaged' ? [audited.verdict.error.message] : []));
   }
 
   #lost(): readonly LostShard[] {

@@ -8,6 +8,7 @@ import type { Signer } from '../../kernel/ports.ts';
 import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
+import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import type { RoundEnd } from './loop.ts';
@@ -18,7 +19,7 @@ import type { StoragePool } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
 import type { HeldShard, WorkspaceFile } from './workspace-file.ts';
 
-export interface FollowPorts extends ReplicaPorts, BootstrapPorts {
+export interface FollowPorts extends ReplicaPorts, BootstrapPorts, AuditPorts {
   readonly relay: RelayClient;
   readonly signer: Signer;
   readonly vault: Vault;
@@ -40,12 +41,14 @@ export interface ReplicaStatus {
   readonly slot: number;
   readonly bootstrap: Bootstrap;
   readonly stopped: FoldlogError | undefined;
+  readonly audit: AuditReport | undefined;
 }
 
 interface Followed {
   readonly replica: Replica;
   bootstrap: Bootstrap;
   error: FoldlogError | undefined;
+  audit: AuditReport | undefined;
   /** Wall time before which a log that did not verify is not asked for again. */
   retryAt: number;
 }
@@ -110,13 +113,14 @@ export class Follower {
   }
 
   statuses(): readonly ReplicaStatus[] {
-    return [...this.#followed.values()].map(({ replica, bootstrap, error }) => ({
+    return [...this.#followed.values()].map(({ replica, bootstrap, error, audit }) => ({
       kind: replica.identity.kind,
       name: replica.identity.name,
       seq: replica.cursor.head.seq,
       slot: replica.cursor.slot,
       bootstrap,
       stopped: replica.stopped ?? error,
+      audit,
     }));
   }
 
@@ -166,6 +170,27 @@ export class Follower {
     return isMore ? 'more' : 'idle';
   }
 
+  /** Looks at every replica; one that is damaged is dropped, and started again in the next round. Nothing of it was this device's alone. */
+  async audit(): Promise<readonly AuditReport[]> {
+    const reports: AuditReport[] = [];
+    for (const [id, followed] of [...this.#followed]) {
+      const { replica } = followed;
+      const verdict = await auditReplica(this.#ports, replica, () => replica.cursor.head.seq);
+      followed.audit = { atSeq: replica.cursor.head.seq, atMs: this.#ports.clock.now(), verdict };
+      reports.push(followed.audit);
+      if (verdict.kind === 'damaged') await this.#drop(id, followed);
+    }
+    return reports;
+  }
+
+  /** Stopped after the file is gone, the next start finds a marked replica without its file and starts it again (loss.ts). */
+  async #drop(id: string, { replica }: Followed): Promise<void> {
+    this.#followed.delete(id);
+    await replica.mutex.own('other', () => replica.close());
+    this.#pool.remove(replica.file);
+    await this.#pool.flush(replica.file);
+  }
+
   async close(): Promise<void> {
     for (const { replica } of this.#followed.values()) await replica.mutex.own('other', () => replica.close());
     this.#followed.clear();
@@ -204,6 +229,7 @@ export class Follower {
         isLevel: false,
       },
       error: undefined,
+      audit: undefined,
       retryAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);
