@@ -49,6 +49,15 @@ export const waitingCallsMax = 10_000;
 /** Background work holds a shard's mutex at most this long at a time: half a frame. */
 export const sliceMsMax = 8;
 
+/** An own shard's file up to this size is read whole before its first save (about 3 ms per MB); a larger one waits for its audit. */
+export const openCheckBytesMax = 16 * 1024 * 1024;
+
+/** A shard is audited this long after its store opened, when the start is over, and then this often while it stays open. */
+export const auditAfterMs = 60_000;
+export const auditEveryMs = 24 * 3600 * 1000;
+/** State hashes that a save overtook before the audit gives up until the next time. */
+export const auditTriesMax = 5;
+
 /** One push or pull request may take this long before its outcome counts as unknown. */
 export const requestMsMax = 30_000;
 /** Back-off between failed rounds, with jitter. */

@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const results = join(root, 'bench', 'results');
 /** Lines of the generated CSV when none is given: as many as the real one the project was built against. */
 const generated = { seed: 20260101, lines: 10_000 };
+/** Boots of the reload storm on each backend. */
+const storm = { seed: 20261122, boots: 1_000 };
 
 /** Kills of the crash gate on each backend: none lost in so many bounds the chance of a loss by 0.6 % for each, at 95 %. */
 const crashRounds = argument('--rounds') ?? '510';
@@ -27,6 +29,7 @@ try {
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
   run('storage bench', 'node', ['bench/run.mjs', 'storage', '--rounds=1']);
   replay(given ?? (await writeGenerated()));
+  await reloadStorm();
   await fiveTabs();
   crash();
 } finally {
@@ -71,6 +74,24 @@ function replay(csv) {
   write('replay', given === undefined ? 'npm run gates' : 'npm run gates -- --csv FILE', { input }, result);
 }
 
+/** @typedef {{ failedOpens: string[], wipes: number, lost: number, doubled: number }} Storm */
+
+/** Three tabs reload at random: no boot fails, none finds fewer saves than were acknowledged before it. */
+async function reloadStorm() {
+  console.error('\ngate: reload storm');
+  const { module } = await runnerImport(join(root, 'tests/browser/reload-storm.ts'));
+  const { runReloadStorm } = /** @type {{ runReloadStorm: (options: object) => Promise<Storm> }} */ (module);
+  const stormed = [];
+  for (const backend of ['opfs-pool', 'indexeddb']) {
+    stormed.push(
+      await runReloadStorm({ ...storm, backend, onProgress: (/** @type {string} */ line) => console.error(`${backend}: ${line}`) }),
+    );
+  }
+  const isSound = stormed.every(({ failedOpens, wipes, lost, doubled }) => failedOpens.length + wipes + lost + doubled === 0);
+  if (!isSound) failed.push('reload storm');
+  write('reload-storm', 'npm run gates', { input: storm }, stormed);
+}
+
 /** Five tabs save for a minute and more while whoever owns the store is ended. */
 async function fiveTabs() {
   console.error('\ngate: five tabs');
@@ -101,7 +122,7 @@ function lastLine(output) {
   return last.startsWith('{') ? JSON.parse(last) : undefined;
 }
 
-/** @param {string} gate @param {string} reproduce @param {object} input @param {object} result @param {object} versions */
+/** @param {string} gate @param {string} reproduce @param {object} input @param {unknown} result @param {object} versions */
 function write(gate, reproduce, input, result, versions = {}) {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const report = {

@@ -63,7 +63,9 @@ async function run(job: BareJob): Promise<void> {
 }
 
 async function openPool(sqlite3: Sqlite3Static, on: Place, store: string, durability?: 'strict' | 'relaxed'): Promise<StoragePool> {
-  if (on !== 'mirror') return openSahPool(sqlite3, store);
+  // The types of a page do not know the handle that only a worker gets.
+  const root = () => navigator.storage.getDirectory() as unknown as ReturnType<Parameters<typeof openSahPool>[2]>;
+  if (on !== 'mirror') return openSahPool(sqlite3, store, root);
   const ports = { store: new IdbPageStore(store, durability), scheduler: workerScheduler() };
   return openMirrorPool(sqlite3, ports, { bytesMax: 256 * 1024 * 1024 });
 }

@@ -4,9 +4,9 @@
 import { portableSigner, portableVerifier } from '../../kernel/ed25519.ts';
 import type { Http, Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
-import { Engine } from '../../worker/engine/engine.ts';
+import { Engine, type EngineSettings } from '../../worker/engine/engine.ts';
 import type { Backend, StoragePool } from '../../worker/engine/storage-pool.ts';
-import type { House, Vault } from '../../worker/engine/vault.ts';
+import type { House, MarkedFile, Vault } from '../../worker/engine/vault.ts';
 import { SimDisk, type StopMode } from './sim-disk.ts';
 import { SimPageStore } from './sim-page-store.ts';
 import { bootMirrorPool, bootPool } from './sim-sqlite.ts';
@@ -14,8 +14,9 @@ import { type SimWorld, syncDeflate, syncDigest } from './sim-world.ts';
 
 /** Survives kills, as IndexedDB with strict durability does. */
 export class SimVault implements Vault {
+  /** A new key each time it is asked. */
   readonly #seed: () => Uint8Array;
-  readonly #markers = new Set<string>();
+  readonly #markers = new Map<string, MarkedFile>();
   #signer: Signer | undefined;
   #house: House | undefined;
 
@@ -32,12 +33,23 @@ export class SimVault implements Vault {
     return this.#signer;
   }
 
-  async markers(): Promise<ReadonlySet<string>> {
-    return new Set(this.#markers);
+  async markers(): Promise<ReadonlyMap<string, MarkedFile>> {
+    return new Map(this.#markers);
   }
 
-  async mark(file: string): Promise<void> {
-    this.#markers.add(file);
+  async mark(file: string, holds: MarkedFile): Promise<void> {
+    this.#markers.set(file, holds);
+  }
+
+  async unmark(file: string): Promise<void> {
+    this.#markers.delete(file);
+  }
+
+  /** Evicted, or cleared by a person: markers, house and key. */
+  clear(): void {
+    this.#markers.clear();
+    this.#signer = undefined;
+    this.#house = undefined;
   }
 
   async house(): Promise<House | undefined> {
@@ -65,7 +77,7 @@ export class SimDevice {
   readonly pages: SimPageStore;
   /** The one of the two that this device uses. */
   readonly medium: Medium;
-  readonly vault: Vault;
+  readonly vault: SimVault;
   readonly #world: SimWorld;
   readonly #definitions: readonly ShardDefinition[];
   readonly #http: Http | undefined;
@@ -91,7 +103,8 @@ export class SimDevice {
     return this.#engine;
   }
 
-  async boot(): Promise<Engine> {
+  /** `onLoss`: engine.ts. */
+  async boot(onLoss: EngineSettings['onLoss'] = 'refuse'): Promise<Engine> {
     const life = ++this.#life;
     const scheduler = {
       after: (delayMs: number, task: () => void) => this.#world.scheduler.after(delayMs, () => life === this.#life && task()),
@@ -115,7 +128,7 @@ export class SimDevice {
         bulkDigest: syncDigest,
         http: this.#http === undefined ? undefined : this.#lifelong(this.#http, life),
       },
-      { definitions: this.#definitions, pollMs: 1_000 },
+      { definitions: this.#definitions, pollMs: 1_000, onLoss },
     );
     return this.#engine;
   }

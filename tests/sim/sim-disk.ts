@@ -1,6 +1,9 @@
 // A simulated OPFS under the unmodified pool VFS of SQLite-WASM: exists to inject what a real disk cannot do on demand, a stop at any
 // chosen I/O call and the loss of what was not flushed. One disk is one browser profile; booting again after a stop sees what survived.
 
+/** Bytes by path. */
+export type DiskImage = ReadonlyMap<string, Uint8Array>;
+
 /** What survives a stop. `kill`: all that was written. `power`: flushed bytes, and of the rest a seeded part, torn anywhere. */
 export type StopMode = 'kill' | 'power';
 
@@ -75,11 +78,31 @@ export class SimDisk {
   }
 
   /** Flips one bit of one file: what a bad disk does. */
-  flipBit(path: string, at: number): void {
+  flipBit(path: string, at: number, bit = 0): void {
     const file = this.#file(path);
     for (const contents of [file.current, file.flushed]) {
       const bytes = contents.bytes();
-      bytes[at] = (bytes[at] as number) ^ 1;
+      bytes[at] = (bytes[at] as number) ^ (1 << bit);
+    }
+  }
+
+  /** Size of a file. */
+  sizeOf(path: string): number {
+    return this.#file(path).current.bytes().length;
+  }
+
+  /** All files as they are, to be put back as often as wanted: one way here, many ways on. */
+  image(): DiskImage {
+    return new Map([...this.#files].map(([path, { current }]) => [path, current.bytes().slice()]));
+  }
+
+  /** Puts the files of an image in the place of all that is there. The machine is stopped. */
+  load(image: DiskImage): void {
+    this.#files.clear();
+    for (const [path, data] of image) {
+      this.create(path);
+      this.apply(path, { kind: 'write', at: 0, data });
+      this.flush(path);
     }
   }
 
@@ -274,6 +297,10 @@ class SimDirectory {
     return new SimDirectory(this.#disk, `${this.#path}/${name}`);
   }
 
+  async *keys(): AsyncGenerator<string> {
+    for await (const [name] of this) yield name;
+  }
+
   async getFileHandle(name: string, options: { readonly create?: boolean } = {}): Promise<SimFileHandle> {
     const path = `${this.#path}/${name}`;
     if (!this.#disk.has(path)) {
@@ -298,7 +325,7 @@ class SimDirectory {
 let active: SimDisk | undefined;
 
 /** Makes `disk` the one that the next pool installation finds. The pool keeps its directory handle, so disks may take turns. */
-export function activate(disk: SimDisk): void {
+export function activate(disk: SimDisk): SimDirectory {
   active = disk;
   const scope = globalThis as unknown as Record<string, unknown>;
   scope.FileSystemHandle = class {};
@@ -309,4 +336,5 @@ export function activate(disk: SimDisk): void {
     configurable: true,
     value: { storage: { getDirectory: async () => new SimDirectory(active as SimDisk, '') }, userAgent: 'simulated' },
   });
+  return new SimDirectory(disk, '');
 }

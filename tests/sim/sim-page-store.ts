@@ -80,8 +80,17 @@ export class SimPageStore {
     return this.#state;
   }
 
+  /** Puts back what `state` was once. */
+  load(state: unknown): void {
+    this.#state = state as State;
+  }
+
   fileNames(): Iterable<string> {
     return this.#state.files.keys();
+  }
+
+  pageCount(file: string): number {
+    return this.#state.pages.get(file)?.size ?? 0;
   }
 
   connect(): PageStore {

@@ -40,8 +40,7 @@ export async function bootSqlite(): Promise<Sqlite3Static> {
 
 export async function bootPool(disk: SimDisk, directory = 'store', instance?: Sqlite3Static): Promise<DurablePool> {
   const sqlite3 = instance ?? (await bootSqlite());
-  activate(disk);
-  return openSahPool(sqlite3, directory);
+  return openSahPool(sqlite3, directory, async () => activate(disk));
 }
 
 export async function bootMirrorPool(

@@ -14,11 +14,12 @@ test.each(['opfs-pool', 'indexeddb'] as const)('a start writes no marker that st
   await device.boot();
   await device.engine.create({ workspace: 'acme', device: 'Till 1' });
   await device.engine.openShard('till', 'till-1');
-  expect(mark).toHaveBeenCalledTimes(2);
+  const before = mark.mock.calls.length;
+  expect(new Set(mark.mock.calls.map(([file]) => file)).size).toBe(2);
   device.stop('kill');
   await device.boot();
   await device.engine.openShard('till', 'till-1');
-  expect(mark).toHaveBeenCalledTimes(2);
+  expect(mark).toHaveBeenCalledTimes(before);
 });
 
 test('replicas that are here are read right after a start that did not wait for them, without the relay', async () => {

@@ -7,6 +7,7 @@ import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
 import type { EngineStatus } from '../engine/engine.ts';
 import type { LivePatch, LiveSpec } from '../engine/live.ts';
+import type { OnLoss } from '../engine/loss.ts';
 import type { InviteOptions } from '../engine/membership.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
@@ -25,6 +26,8 @@ export interface StoreSettings {
   /** Where files may live, in the order of trying; the OPFS pool, then IndexedDB. */
   readonly backends?: readonly Backend[];
   readonly formFactor?: FormFactor;
+  /** When files or the device's key are gone: engine/loss.ts. */
+  readonly onLoss?: OnLoss;
 }
 
 /** Who a page is to the owner of the store: random, made per page load. */
@@ -43,6 +46,7 @@ export interface SavedPlace {
   readonly epoch: number;
   readonly firstSeq: number;
   readonly lastSeq: number;
+  readonly isRelaxed: boolean;
 }
 
 /** What a page asks of its own worker, whoever owns the store. */
@@ -98,7 +102,7 @@ export type PageMessage =
   | { readonly ping: number };
 
 export type WorkerMessage =
-  | { readonly saved: readonly [call: number, epoch: number, firstSeq: number, lastSeq: number] }
+  | { readonly saved: readonly [call: number, epoch: number, firstSeq: number, lastSeq: number, durability?: 'relaxed'] }
   | { readonly failed: readonly [call: number, error: PlainError] }
   | { readonly news: News }
   | { readonly pong: number };

@@ -82,7 +82,7 @@ function opener(sqlite3: Sqlite3Static, { store, formFactor }: StorageSettings, 
     async 'opfs-pool'() {
       const probing = within(opfsProbeMs, probeOpfs(store, ports.random), () => late('opfs-pool', opfsProbeMs));
       // Side by side: each opens files of its own and mostly waits for the browser. Nothing is opened in the pool before both are well.
-      const opening = openSahPool(sqlite3, store);
+      const opening = openSahPool(sqlite3, store, () => navigator.storage.getDirectory());
       opening.catch(() => undefined); // told below, unless the probe has already said what is wrong
       try {
         await probing;

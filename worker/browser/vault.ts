@@ -7,7 +7,7 @@ import { portableSigner, randomSeed } from '../../kernel/ed25519.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Random, Signer } from '../../kernel/ports.ts';
 import { generateWebKeyPair, hasWebEd25519, webSigner } from '../../kernel/web/web-crypto.ts';
-import type { House, Vault } from '../engine/vault.ts';
+import type { House, MarkedFile, Vault } from '../engine/vault.ts';
 import { vaultOpenMs } from './bounds.ts';
 import { within } from './deadline.ts';
 
@@ -16,7 +16,8 @@ type StoredKey = { readonly kind: 'web'; readonly pair: CryptoKeyPair } | { read
 
 interface VaultSchema extends DBSchema {
   key: { key: string; value: StoredKey };
-  marker: { key: string; value: { readonly file: string } };
+  /** `holds` is missing in markers of builds that did not tell. */
+  marker: { key: string; value: { readonly file: string; readonly holds?: MarkedFile } };
   house: { key: string; value: House };
 }
 
@@ -65,14 +66,23 @@ export class IndexedDbVault implements Vault {
     });
   }
 
-  async markers(): Promise<ReadonlySet<string>> {
-    return new Set(await this.#use('markers', (db) => db.getAllKeys('marker')));
+  async markers(): Promise<ReadonlyMap<string, MarkedFile>> {
+    const stored = await this.#use('markers', (db) => db.getAll('marker'));
+    return new Map(stored.map(({ file, holds }) => [file, holds ?? { workspace: undefined, shard: undefined }]));
   }
 
-  async mark(file: string): Promise<void> {
+  async mark(file: string, holds: MarkedFile): Promise<void> {
     await this.#use('marker', async (db) => {
       const transaction = db.transaction('marker', 'readwrite', strict);
-      await transaction.store.put({ file }, file);
+      await transaction.store.put({ file, holds }, file);
+      await transaction.done;
+    });
+  }
+
+  async unmark(file: string): Promise<void> {
+    await this.#use('marker', async (db) => {
+      const transaction = db.transaction('marker', 'readwrite', strict);
+      await transaction.store.delete(file);
       await transaction.done;
     });
   }
@@ -148,7 +158,7 @@ export class IndexedDbVault implements Vault {
 /** For a store that keeps nothing: its key lives as long as its files. */
 export function memoryVault(random: Random): Vault {
   let signer: Signer | undefined;
-  const marked = new Set<string>();
+  const marked = new Map<string, MarkedFile>();
   return {
     signer: async () => signer,
     async createSigner() {
@@ -156,8 +166,11 @@ export function memoryVault(random: Random): Vault {
       return signer;
     },
     markers: async () => marked,
-    async mark(file) {
-      marked.add(file);
+    async mark(file, holds) {
+      marked.set(file, holds);
+    },
+    async unmark(file) {
+      marked.delete(file);
     },
     house: async () => undefined,
     settle: async () => undefined,

@@ -5,9 +5,10 @@ import { bytesToHex } from '../../kernel/bytes.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import { type ShardId, shardId } from '../../kernel/units.ts';
+import { markedShard, markedWorkspace } from './loss.ts';
 import { Meta, setExclusive } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
-import type { Vault } from './vault.ts';
+import type { MarkedFile, Vault } from './vault.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
 
 const filePattern = /^\/s-([0-9a-f]{32})-\d+\.db$/;
@@ -16,7 +17,7 @@ const filePattern = /^\/s-([0-9a-f]{32})-\d+\.db$/;
 export async function adoptStrays(
   pool: StoragePool,
   vault: Vault,
-  markers: ReadonlySet<string>,
+  markers: ReadonlyMap<string, MarkedFile>,
   file: WorkspaceFile,
   signer: Signer,
 ): Promise<void> {
@@ -26,7 +27,7 @@ export async function adoptStrays(
     if (id === undefined || listed.has(id)) continue;
     const found = await whoseFile(pool, name);
     if (found !== undefined) {
-      await vault.mark(name);
+      await vault.mark(name, strayMark(file, found));
       list(file, signer, found);
     } else if (!markers.has(name)) {
       pool.remove(name);
@@ -57,6 +58,12 @@ async function whoseFile(pool: StoragePool, name: string): Promise<Stray | undef
   } finally {
     db.close();
   }
+}
+
+function strayMark(file: WorkspaceFile, { id, kind, name, nonce }: Stray): MarkedFile {
+  const { workspace } = file;
+  if (workspace === undefined) return markedWorkspace(file);
+  return markedShard(workspace, { kind, name }, nonce !== undefined && bytesToHex(shardIdOf(workspace, nonce)) === bytesToHex(id));
 }
 
 function list(file: WorkspaceFile, signer: Signer, stray: Stray): void {

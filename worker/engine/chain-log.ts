@@ -1,14 +1,14 @@
 // The log of one shard in its database: groups with their seals, receipts, and the head they lead to. SQL only; no transactions of its own
 // (callers decide what lands together).
 
-import type { Bytes } from '../../kernel/bytes.ts';
-import { type CommitGroup, decodeGroupHeader, encodeGroupHeader, headOf, lastSeqOf } from '../../kernel/commit-group.ts';
+import { type Bytes, isSameBytes } from '../../kernel/bytes.ts';
+import { type CommitGroup, decodeGroupHeader, encodeGroupHeader, groupHashOf, headOf, lastSeqOf } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { runBytesMax, runGroupsMax } from '../../kernel/limits.ts';
 import { decodeReceipt, type Receipt } from '../../kernel/receipt.ts';
 import { recordBytesOf } from '../../kernel/run.ts';
 import { encodeSeal, readSeal, type Seal } from '../../kernel/seal.ts';
-import { type Epoch, type GroupId, type Hash, type Head, hash, type Seq, seq } from '../../kernel/units.ts';
+import { type Epoch, type GroupId, type Hash, type Head, hash, type KeyId, type Seq, seq } from '../../kernel/units.ts';
 import { Reader } from '../../kernel/wire.ts';
 import type { Database } from './database.ts';
 import { GroupIds } from './group-ids.ts';
@@ -60,8 +60,27 @@ export class ChainLog {
     if (lastSeq === undefined) return undefined;
     const row = this.#db.get<{ header: Bytes; hash: Bytes }>('SELECT header, hash FROM foldlog_group WHERE last_seq = ?', [lastSeq]);
     if (row === undefined) return undefined;
+    if (!isSameBytes(groupHashOf(row.header), row.hash)) {
+      // The id is known and what stands there is not what was saved: neither "saved" nor "not saved" would be true.
+      throw FoldlogError.corrupt({
+        where: this.#db.name,
+        reason: 'damagedLog',
+        found: `another header at seq ${lastSeq}`,
+        expected: 'the group as saved',
+      });
+    }
     const header = decodeGroupHeader(row.header, 'stored group');
     return { epoch: header.epoch, firstSeq: header.firstSeq, lastSeq: lastSeqOf(header), hash: hash(row.hash) };
+  }
+
+  /** Writes the table of ids again from the log. */
+  restoreIds(): void {
+    this.#db.transaction(() => {
+      this.#db.run('DELETE FROM foldlog_id');
+      this.#db.run('INSERT INTO foldlog_id (id, last_seq) SELECT id, last_seq FROM foldlog_group WHERE last_seq <= ?', [
+        new Meta(this.#db).number('idsUpTo') ?? 0,
+      ]);
+    });
   }
 
   /** `seal` stands on the last group of each transaction. */
@@ -129,6 +148,12 @@ export class ChainLog {
     if (at === this.base.head.seq) return this.base.head.hash;
     const value = this.#db.value('SELECT hash FROM foldlog_group WHERE last_seq = ?', [at]);
     return value instanceof Uint8Array ? hash(value) : undefined;
+  }
+
+  /** Key of the newest seal; undefined while nothing was saved. */
+  lastSealKey(): KeyId | undefined {
+    const seal = this.#db.value('SELECT seal FROM foldlog_group WHERE seal IS NOT NULL ORDER BY last_seq DESC LIMIT 1');
+    return seal instanceof Uint8Array ? readSeal(new Reader(seal, 'stored seal')).key : undefined;
   }
 
   newestReceipt(): { readonly bytes: Bytes; readonly receipt: Receipt } | undefined {

@@ -62,11 +62,12 @@ async function firstWorking(order: readonly Backend[], open: Open): Promise<Dura
   return failures.find(({ kind }) => kind !== 'unavailable') ?? failures[0] ?? none;
 }
 
-/** A vault that remembers nothing is new, or was evicted alone: then files may stand somewhere. */
+/** A vault that remembers nothing is new, or was evicted alone: then files may stand somewhere, also where they cannot be opened. */
 async function findFiles(order: readonly Backend[], open: Open, best: DurablePool | FoldlogError): Promise<DurablePool | FoldlogError> {
   for (const backend of order) {
     const pool = await open(backend);
-    if (!(pool instanceof FoldlogError) && pool.files().length > 0) return pool;
+    const holdsFiles = pool instanceof FoldlogError ? pool.kind === 'corrupt' : pool.files().length > 0;
+    if (holdsFiles) return pool;
   }
   return best;
 }

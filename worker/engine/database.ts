@@ -121,6 +121,17 @@ export class Database {
     }
   }
 
+  /** A header that names a newer way of writing makes SQLite read-only without a word. @throws {FoldlogError} `corrupt` `damagedFile` */
+  requireWritable(): void {
+    if (this.sqlite3.capi.sqlite3_db_readonly(this.#handle, 'main') !== 1) return;
+    throw FoldlogError.corrupt({
+      where: this.name,
+      reason: 'damagedFile',
+      found: 'a file SQLite will not write',
+      expected: 'one of this version of its format',
+    });
+  }
+
   /** Forgets prepared statements: needed before the schema changes under them. */
   finalizeStatements(): void {
     for (const statement of this.#statements.values()) statement.finalize();
@@ -134,6 +145,13 @@ export class Database {
     } finally {
       this.#handle.close();
     }
+  }
+
+  /** Closes and leaves file and WAL as they are: what is damaged is evidence, and a last checkpoint would write into it. */
+  abandon(): void {
+    const { capi } = this.sqlite3;
+    if (this.isOpen) capi.sqlite3_db_config(this.#handle, capi.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, 0 as never);
+    this.close();
   }
 
   #statement(text: string): Statement {

@@ -7,6 +7,7 @@ import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { auditAfterMs, auditEveryMs } from '../../kernel/limits.ts';
 import type {
   BulkDigest,
   Clock,
@@ -24,18 +25,33 @@ import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
+import type { AuditReport } from './audit.ts';
 import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
 import { Follower, type ReplicaStatus, shardFileName } from './follow.ts';
 import { Loop } from './loop.ts';
+import {
+  acceptGone,
+  goneFiles,
+  isGrave,
+  keepMarked,
+  keyLost,
+  type LostShard,
+  lostKeyShard,
+  lostShard,
+  markedShard,
+  markedWorkspace,
+  missingFiles,
+  type OnLoss,
+} from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
 import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
-import { createShardFile, openShardFile, type ShardIdentity } from './shard-file.ts';
+import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
-import { WorkspaceFile } from './workspace-file.ts';
+import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
 export interface EnginePorts {
   readonly pool: StoragePool;
@@ -58,6 +74,8 @@ export interface EngineSettings {
   readonly definitions: readonly ShardDefinition[];
   /** How often the control log and followed shards are asked for news. */
   readonly pollMs: number;
+  /** What opening does when files or the device's key are gone: tell, or go on with what is left and follow what was committed (loss.ts). */
+  readonly onLoss: OnLoss;
 }
 
 export type EngineEvent =
@@ -78,6 +96,8 @@ export interface EngineStatus {
   readonly link: LinkState;
   readonly own: readonly OwnShardStatus[];
   readonly followed: readonly ReplicaStatus[];
+  /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
+  readonly lost: readonly LostShard[];
   /** Acts the control log refused, and shards that could not be started, in words. */
   readonly troubles: readonly string[];
   readonly traffic: Readonly<Traffic>;
@@ -95,6 +115,8 @@ export class Engine {
   readonly #own = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
+  #cancelAudit: (() => void) | undefined;
+  #auditing: Promise<void> = Promise.resolve();
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -126,22 +148,27 @@ export class Engine {
 
   /**
    * Opens the store of one workspace, or an empty store. The caller holds its Web Lock.
-   * @throws {FoldlogError} `corrupt` when something that was there is missing or damaged: nothing is created in its place
+   * @throws {FoldlogError} `corrupt` when something that was there is missing or damaged: nothing is created in its place. `missingFile`, `keyLost`:
+   * see `onLoss`
    */
   static async open(ports: EnginePorts, settings: EngineSettings): Promise<Engine> {
     const { pool, vault } = ports;
     for (const file of pool.files()) if (file.startsWith(scratchPrefix)) pool.remove(file);
-    const [markers, held] = await Promise.all([vault.markers(), vault.signer()]);
-    requireMarked(pool, markers);
-    await pool.reserve(1);
-    const file = await WorkspaceFile.open(pool);
-    await file.flush();
-    // A strict transaction is the dearest step of a start: not for a marker that stands.
-    if (!markers.has(file.db.name)) await vault.mark(file.db.name);
-    const signer = held ?? (await vault.createSigner());
-    await adoptStrays(pool, vault, markers, file, signer);
     const traffic: Traffic = { received: 0, sent: 0 };
     const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
+    const [markers, held] = await Promise.all([vault.markers(), vault.signer()]);
+    const gone = goneFiles(pool, markers);
+    // A replica that is gone starts again from a checkpoint by itself: nothing of it was this device's alone.
+    if (gone.some(isGrave) && settings.onLoss === 'refuse') throw await missingFiles({ relay, signer: held, deflate: ports.deflate }, gone);
+    await pool.reserve(1);
+    const isWorkspaceLeft = markers.has(workspaceFileName) && !gone.some(({ file }) => file === workspaceFileName);
+    const file = await WorkspaceFile.open(pool, isWorkspaceLeft);
+    await acceptGone(file, vault, gone);
+    if (held === undefined && file.workspace !== undefined && settings.onLoss === 'refuse') throw keyLost(file);
+    await file.flush();
+    await keepMarked(vault, markers, file.db.name, markedWorkspace(file));
+    const signer = held ?? (await vault.createSigner());
+    await adoptStrays(pool, vault, markers, file, signer);
     const membership = { relay, clock: ports.clock, random: ports.random, signer };
     let engine: Engine | undefined;
     const control = await ControlReplica.open({ relay, verifier: ports.verifier, random: ports.random, signer }, file, {
@@ -154,6 +181,7 @@ export class Engine {
     // Not waited for: the device's own shards come first, and who reads across waits for these.
     void engine.#follower?.openHeld(markers);
     engine.wake(false);
+    engine.#auditIn(auditAfterMs);
     return engine;
   }
 
@@ -176,20 +204,23 @@ export class Engine {
       workspace: this.#workspaceStatus(),
       link: this.#control.link,
       own,
+      lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      troubles: [...refused, ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
+      troubles: [...refused, ...this.#damages(), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
       traffic: { ...this.#traffic },
     };
   }
 
   async create(names: { readonly workspace: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
     const founded = await foundWorkspace(this.#membership, this.#file, names);
+    await this.#ports.vault.mark(workspaceFileName, markedWorkspace(this.#file));
     this.wake(true);
     return founded;
   }
 
   async join(link: string, deviceName: string): Promise<void> {
     await joinByLink(this.#membership, this.#file, this.#control, link, deviceName);
+    await this.#ports.vault.mark(workspaceFileName, markedWorkspace(this.#file));
     this.wake(true);
   }
 
@@ -244,6 +275,19 @@ export class Engine {
     return look();
   }
 
+  /**
+   * Looks for damage in everything that is open; runs by itself a minute after the start and once a day. Findings stand in `status`.
+   * @throws {FoldlogError} what a failing host throws
+   */
+  async audit(): Promise<readonly AuditReport[]> {
+    const reports: AuditReport[] = [];
+    for (const shard of this.#own.values()) reports.push(await shard.audit(this.#ports.pool));
+    reports.push(...((await this.#follower?.audit()) ?? []));
+    if (reports.some(({ verdict }) => verdict.kind === 'damaged')) this.#followLoop.wake(true);
+    this.#tell({ kind: 'status' });
+    return reports;
+  }
+
   /** The network is back, or a person asked: every loop goes at once. */
   wake(atOnce: boolean): void {
     this.#controlLoop.wake(atOnce);
@@ -253,11 +297,24 @@ export class Engine {
   }
 
   async close(): Promise<void> {
+    this.#cancelAudit?.();
+    await this.#auditing;
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
     this.#file.close();
     await this.#ports.pool.close();
+  }
+
+  /** One after another; a failure of the host is tried again at the next time. */
+  #auditIn(delayMs: number): void {
+    this.#cancelAudit = this.#ports.scheduler.after(delayMs, () => {
+      this.#auditing = this.audit().then(
+        () => undefined,
+        () => undefined,
+      );
+      this.#auditIn(auditEveryMs);
+    });
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -287,8 +344,9 @@ export class Engine {
     if (held !== undefined) {
       await this.#file.flush(); // the list may not be, when the call that made it failed
       const file = shardFileName(held.id);
-      return this.#assemble(file, definition, held, await openShardFile(pool, file, definition, held));
+      return this.#assemble(await ShardStore.open(pool, file, definition, held));
     }
+    if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);
     this.#requireFreeName(kind, name, where);
     const nonce = this.#ports.random.bytes(16);
     const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
@@ -302,14 +360,14 @@ export class Engine {
       pool.remove(file); // nothing was answered from it, and nothing names it
       throw error;
     }
-    await this.#ports.vault.mark(file);
+    await this.#ports.vault.mark(file, markedShard(workspace, identity, true));
     this.#file.db.transaction(() => {
       this.#file.holdShard({ ...identity, hold: 'own' });
       this.#file.queueActs([{ act: 'shard', nonce, kind, name, writer: keyIdOf(this.#signer.publicKey) }]);
     });
     await this.#file.flush();
     this.#controlLoop.wake();
-    return this.#assemble(file, definition, identity, db);
+    return this.#assemble(new ShardStore(pool, file, definition, identity, db));
   }
 
   #requireFreeName(kind: string, name: string, where: string): void {
@@ -322,15 +380,7 @@ export class Engine {
     }
     const writer = deviceOf(state, taken.writer);
     const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
-    if (isMine) {
-      throw FoldlogError.corrupt({
-        where,
-        reason: 'missingFile',
-        found: "this device's shard without its data",
-        expected: 'the file that was here',
-        todo: 'open it under another name; what was committed can be followed',
-      });
-    }
+    if (isMine) throw lostShard(where);
     throw FoldlogError.misuse({
       where,
       reason: 'notWriter',
@@ -340,12 +390,11 @@ export class Engine {
     });
   }
 
-  #assemble(file: string, definition: ShardDefinition, identity: ShardIdentity, db: ConstructorParameters<typeof ShardStore>[4]): OwnShard {
+  #assemble(store: ShardStore): OwnShard {
     const { relay } = this.#membership;
-    const store = new ShardStore(this.#ports.pool, file, definition, identity, db);
-    const handle = handleOf(identity);
+    const handle = handleOf(store.identity);
     const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
-    return new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
+    const shard = new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
       onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
       onCommitted: (head) => {
         this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
@@ -353,6 +402,29 @@ export class Engine {
       },
       onState: () => this.#tell({ kind: 'status' }),
     });
+    if (this.#isKeyLost(store)) shard.refuseSaves(lostKeyShard(`shard ${handle}`));
+    return shard;
+  }
+
+  /** Sealed by another key than this device has now. Its groups can still be read and sent: their seals prove them. */
+  #isKeyLost(store: ShardStore): boolean {
+    const sealedBy = store.log.lastSealKey();
+    const declared = this.#control.state?.shards.get(bytesToHex(store.identity.id))?.writer;
+    const writer = declared ?? sealedBy;
+    return writer !== undefined && !isSameBytes(writer, keyIdOf(this.#signer.publicKey));
+  }
+
+  #damages(): readonly string[] {
+    return [...this.#own.values()].flatMap(({ audited }) => (audited?.verdict.kind === 'damaged' ? [audited.verdict.error.message] : []));
+  }
+
+  #lost(): readonly LostShard[] {
+    const gone = this.#file.shards().filter(({ hold }) => hold === 'lost');
+    const unsigned = [...this.#own.values()].filter(({ store }) => this.#isKeyLost(store)).map(({ store }) => store.identity);
+    return [
+      ...gone.map(({ kind, name }) => ({ kind, name, why: 'file' as const })),
+      ...unsigned.map(({ kind, name }) => ({ kind, name, why: 'key' as const })),
+    ];
   }
 
   async #commitAct(act: Act): Promise<void> {
@@ -396,17 +468,3 @@ export class Engine {
 }
 
 const handleOf = (identity: { readonly kind: string; readonly name: string }): string => `${identity.kind}/${identity.name}`;
-
-/** Something that was ready once must still be there: an absent file is a loss to be told, never an empty shop. */
-function requireMarked(pool: StoragePool, markers: ReadonlySet<string>): void {
-  for (const file of markers) {
-    if (pool.has(file)) continue;
-    throw FoldlogError.corrupt({
-      where: file,
-      reason: 'missingFile',
-      found: 'a marker without its file',
-      expected: 'the database that was there',
-      todo: 'nothing was created in its place; start a new store and follow what was committed',
-    });
-  }
-}

@@ -8,16 +8,18 @@ import type { Signer } from '../../kernel/ports.ts';
 import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
+import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import type { RoundEnd } from './loop.ts';
+import { keepMarked, markedShard } from './loss.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
 import type { StoragePool } from './storage-pool.ts';
-import type { Vault } from './vault.ts';
+import type { MarkedFile, Vault } from './vault.ts';
 import type { HeldShard, WorkspaceFile } from './workspace-file.ts';
 
-export interface FollowPorts extends ReplicaPorts, BootstrapPorts {
+export interface FollowPorts extends ReplicaPorts, BootstrapPorts, AuditPorts {
   readonly relay: RelayClient;
   readonly signer: Signer;
   readonly vault: Vault;
@@ -39,12 +41,14 @@ export interface ReplicaStatus {
   readonly slot: number;
   readonly bootstrap: Bootstrap;
   readonly stopped: FoldlogError | undefined;
+  readonly audit: AuditReport | undefined;
 }
 
 interface Followed {
   readonly replica: Replica;
   bootstrap: Bootstrap;
   error: FoldlogError | undefined;
+  audit: AuditReport | undefined;
   /** Wall time before which a log that did not verify is not asked for again. */
   retryAt: number;
 }
@@ -111,13 +115,14 @@ export class Follower {
   }
 
   statuses(): readonly ReplicaStatus[] {
-    return [...this.#followed.values()].map(({ replica, bootstrap, error }) => ({
+    return [...this.#followed.values()].map(({ replica, bootstrap, error, audit }) => ({
       kind: replica.identity.kind,
       name: replica.identity.name,
       seq: replica.cursor.head.seq,
       slot: replica.cursor.slot,
       bootstrap,
       stopped: replica.stopped ?? error,
+      audit,
     }));
   }
 
@@ -129,7 +134,7 @@ export class Follower {
    * Opens replicas that are here already, so that they can be read before the relay answers. Gives way before each, so that own shards, which people
    * wait for, are opened between them. Never rejects: what cannot be opened is tried again, and told, by the rounds. `markers`: those that stand.
    */
-  openHeld(markers: ReadonlySet<string>): Promise<void> {
+  openHeld(markers: ReadonlyMap<string, MarkedFile>): Promise<void> {
     this.#opened = this.#openHeld(markers);
     return this.#opened;
   }
@@ -139,9 +144,9 @@ export class Follower {
     return this.#opened;
   }
 
-  async #openHeld(markers: ReadonlySet<string>): Promise<void> {
+  async #openHeld(markers: ReadonlyMap<string, MarkedFile>): Promise<void> {
     for (const shard of this.#file.shards()) {
-      if (shard.hold !== 'replica' || !this.#pool.has(shardFileName(shard.id))) continue;
+      if (shard.hold === 'own' || !this.#pool.has(shardFileName(shard.id))) continue;
       await this.#ports.scheduler.yield();
       if (this.#isClosed) return;
       await this.#start(shard, markers).catch(() => undefined);
@@ -153,14 +158,18 @@ export class Follower {
     const { state, workspace } = this.#control;
     if (state?.relay === undefined || workspace === undefined) return 'idle';
     const mine = this.#ports.signer.publicKey;
+    // Own shards whose file is gone are followed without a rule: somebody here relied on them.
+    const lost = new Set(this.#file.shards().flatMap(({ hold, id }) => (hold === 'lost' ? [bytesToHex(id)] : [])));
     let isMore = false;
     let isFailed = false;
     for (const entry of state.shards.values()) {
       const writer = deviceOf(state, entry.writer);
-      if (writer === undefined || isSameBytes(writer.key, mine) || !this.#rules.some((rule) => rule.matches(entry))) continue;
       const id = bytesToHex(entry.id);
+      const isLost = lost.has(id);
+      if (writer === undefined || !(isLost || (!isSameBytes(writer.key, mine) && this.#rules.some((rule) => rule.matches(entry)))))
+        continue;
       try {
-        const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: 'replica' }));
+        const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
         isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
@@ -180,6 +189,27 @@ export class Follower {
     return isMore ? 'more' : 'idle';
   }
 
+  /** Looks at every replica; one that is damaged is dropped, and started again in the next round. Nothing of it was this device's alone. */
+  async audit(): Promise<readonly AuditReport[]> {
+    const reports: AuditReport[] = [];
+    for (const [id, followed] of [...this.#followed]) {
+      const { replica } = followed;
+      const verdict = await auditReplica(this.#ports, replica, () => replica.cursor.head.seq);
+      followed.audit = { atSeq: replica.cursor.head.seq, atMs: this.#ports.clock.now(), verdict };
+      reports.push(followed.audit);
+      if (verdict.kind === 'damaged') await this.#drop(id, followed);
+    }
+    return reports;
+  }
+
+  /** Stopped after the file is gone, the next start finds a marked replica without its file and starts it again (loss.ts). */
+  async #drop(id: string, { replica }: Followed): Promise<void> {
+    this.#followed.delete(id);
+    await replica.mutex.own('other', () => replica.close());
+    this.#pool.remove(replica.file);
+    await this.#pool.flush(replica.file);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#opened;
@@ -187,7 +217,7 @@ export class Follower {
     this.#followed.clear();
   }
 
-  async #start(shard: HeldShard, markers: ReadonlySet<string> = new Set()): Promise<Followed> {
+  async #start(shard: HeldShard, markers: ReadonlyMap<string, MarkedFile> = new Map()): Promise<Followed> {
     const definition = this.#definitions.get(shard.kind);
     if (definition === undefined) {
       throw new FoldlogError('upgradeNeeded', {
@@ -207,7 +237,7 @@ export class Follower {
     const bytes = this.#traffic.received;
     const { db, path } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, { file, definition, identity });
     await this.#pool.flush(file); // a marker bears witness to what is there
-    if (!markers.has(file)) await this.#ports.vault.mark(file);
+    await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
     this.#file.holdShard({ ...identity, hold: 'replica' });
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
     const followed: Followed = {
@@ -220,6 +250,7 @@ export class Follower {
         isLevel: false,
       },
       error: undefined,
+      audit: undefined,
       retryAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);

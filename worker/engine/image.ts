@@ -19,7 +19,7 @@ export interface StateImage {
   readonly rows: number;
 }
 
-interface ImageTable {
+export interface ImageTable {
   readonly name: string;
   readonly columns: readonly string[];
   readonly key: readonly string[];

@@ -5,6 +5,7 @@ import type { Clock, Scheduler } from '../../kernel/ports.ts';
 import { type GroupId, type Head, noHash } from '../../kernel/units.ts';
 import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
+import { type AuditReport, auditOwn } from './audit.ts';
 import type { GroupPlace } from './chain-log.ts';
 import type { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
@@ -41,6 +42,8 @@ export interface OwnShardStatus {
   readonly push: PushState;
   readonly retryAtMs: number | undefined;
   readonly checkpointSeq: number;
+  /** Undefined before the first audit since the store was opened. */
+  readonly audit: AuditReport | undefined;
 }
 
 type OnPatch = (patch: LivePatch) => void;
@@ -55,6 +58,7 @@ export class OwnShard {
   readonly #pushLoop: Loop | undefined;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
+  #audit: AuditReport | undefined;
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
@@ -83,9 +87,37 @@ export class OwnShard {
     return this.#queue.save(id, source, durability);
   }
 
+  /** Whether a relaxed save is one here; else it is strict. */
+  get canRelax(): boolean {
+    return this.store.canRelax;
+  }
+
   /** Makes every save until now durable, relaxed ones too. */
   flush(): Promise<void> {
     return this.#queue.flush();
+  }
+
+  /**
+   * Looks at everything of this shard on disk. Damage to the log closes it for saves, which would build on it; damage to the state is told, for what was
+   * saved is in the log; damage to the table of ids is put right from the log.
+   */
+  async audit(pool: StoragePool): Promise<AuditReport> {
+    const verdict = await auditOwn(this.#ports, pool, this.store);
+    const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
+    if (isLogLost) this.refuseSaves(verdict.error);
+    if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
+    this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
+    this.#events.onState();
+    return this.#audit;
+  }
+
+  get audited(): AuditReport | undefined {
+    return this.#audit;
+  }
+
+  /** Reading and sending go on. */
+  refuseSaves(error: FoldlogError): void {
+    this.#queue.stop(error);
   }
 
   /** Where a call's group stands, when it was saved: the answer to an unknown outcome. */
@@ -146,6 +178,7 @@ export class OwnShard {
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
       checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
+      audit: this.#audit,
     }));
   }
 

@@ -65,7 +65,8 @@ function runQuery(db: Database, query: Sql, bounds: QueryBounds, where: string):
     }
     rows = found;
   } catch (cause) {
-    if (cause instanceof FoldlogError) throw cause;
+    const failure = db.failure(cause, where);
+    if (cause instanceof FoldlogError || failure.kind === 'corrupt') throw failure; // damaged pages are nobody's bad query
     const code = (cause as { resultCode?: number }).resultCode;
     const isSlow = code === capi.SQLITE_INTERRUPT;
     throw FoldlogError.misuse({

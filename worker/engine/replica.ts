@@ -78,6 +78,11 @@ export class Replica {
     this.#cursor = readCursor(this.#meta);
   }
 
+  /** For the audit, in a turn of the mutex. */
+  get db(): Database {
+    return this.#db;
+  }
+
   get cursor(): Cursor {
     return this.#cursor;
   }

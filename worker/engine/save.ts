@@ -25,7 +25,7 @@ import { sqliteFailure } from './database.ts';
 import { type ReadyOp, validate } from './fold.ts';
 import type { ShardStore } from './shard-store.ts';
 
-/** `relaxed`: resolves before the disk has it. Bounded by `relaxedOpsMax` and `relaxedMsMax`; `flush` makes it durable. */
+/** `relaxed`: resolves before the disk has it, where that can be told apart later (`ShardStore.canRelax`). Bounded by `relaxedOpsMax` and `relaxedMsMax`; `flush` makes it durable. */
 export type Durability = 'strict' | 'relaxed';
 
 /** What to save: ops, or a command that reads and then says which. One call is one commit group. */
@@ -199,12 +199,12 @@ export class SaveQueue {
     if (this.#isLost && !(await this.#recover(taken))) return false;
     const believed = this.#believed();
     const landed: Landed[] = [];
-    const isRelaxed = taken.every(({ durability }) => durability === 'relaxed') && store.exposedOps < relaxedOpsMax;
+    const mayRelax = store.canRelax && store.exposedOps < relaxedOpsMax;
+    const isRelaxed = mayRelax && taken.every(({ durability }) => durability === 'relaxed');
     let calls: readonly Waiting[] = taken;
     let step: 'before commit' | 'commit' = 'before commit';
     try {
-      if (isRelaxed) store.setRelaxed(true);
-      else await store.makeDurable(); // a strict save, and its answer to a retry, stand on durable ones only
+      if (!isRelaxed) await store.makeDurable(); // a strict save, and its answer to a retry, stand on durable ones only
       // A call that is alone is signed first of all: the signature runs beside everything up to f.
       const [alone] = taken.length === 1 ? taken : [];
       const ahead = alone?.ready === undefined ? undefined : await this.#link(alone, alone.ready, store.head, believed, true);
@@ -238,8 +238,6 @@ export class SaveQueue {
       store.advance(head);
     } catch (error) {
       return await this.#settle(landed, calls, step, error);
-    } finally {
-      if (isRelaxed && store.db.isOpen) store.setRelaxed(false);
     }
     for (const { call, group } of landed) call.resolve(placeOf(group)); // h
     return true;

@@ -107,7 +107,7 @@ export function addLocalTables(db: Database, definition: ShardDefinition, identi
 
 /**
  * Opens a file that exists and checks that it is this shard's, of a layout and schema this code can serve. Changes nothing before that.
- * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`; `upgradeNeeded` `newerLayout`, `schemaDiffers`
+ * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`, `damagedSchema`, `damagedFile`; `upgradeNeeded` `newerLayout`, `schemaDiffers`
  */
 export async function openShardFile(
   pool: StoragePool,
@@ -119,6 +119,7 @@ export async function openShardFile(
   try {
     setExclusive(db, pool);
     requireOurs(db, file);
+    db.requireWritable();
     const meta = new Meta(db);
     const id = meta.bytes('shard');
     if (id === undefined || !isSameBytes(id, identity.id)) {
@@ -131,11 +132,30 @@ export async function openShardFile(
     }
     requireSchema(meta, file, definition);
     setPragmas(db, pool);
+    const isOfThisFold = isSameBytes(meta.bytes('foldId') ?? new Uint8Array(), definition.foldId);
+    if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...localDdl]);
     return db;
   } catch (error) {
-    db.close();
-    throw error;
+    const failure = db.failure(error, file);
+    db.abandon();
+    throw failure;
   }
+}
+
+/**
+ * SQLite believes the texts it stored: a flipped bit in one renames a table or drops a rule without a word.
+ * @throws {FoldlogError} `corrupt` `damagedSchema`
+ */
+export function requireSchemaTexts(db: Database, file: string, declared: readonly string[]): void {
+  const stored = db.all<{ sql: string }>('SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL').map(({ sql }) => sql);
+  const [texts, wanted] = [new Set(stored), new Set(declared)];
+  if (stored.length === wanted.size && declared.every((text) => texts.has(text))) return;
+  throw FoldlogError.corrupt({
+    where: file,
+    reason: 'damagedSchema',
+    found: `${stored.filter((text) => !wanted.has(text)).length} of ${stored.length} tables and indexes with another text`,
+    expected: `the ${wanted.size} declared ones`,
+  });
 }
 
 function requireOurs(db: Database, file: string): void {

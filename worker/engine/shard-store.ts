@@ -6,8 +6,9 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import { ChainLog } from './chain-log.ts';
 import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
+import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
-import { Meta, openShardFile, type ShardIdentity } from './shard-file.ts';
+import { openShardFile, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export class ShardStore {
@@ -24,6 +25,11 @@ export class ShardStore {
   #exposedOps = 0;
   /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
   #version = 0;
+
+  /** Opens the file of an own shard and looks at what its next save would build on. @throws {FoldlogError} see shard-file.ts, log-check.ts */
+  static async open(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<ShardStore> {
+    return new ShardStore(pool, file, definition, identity, await openSound(pool, file, definition, identity));
+  }
 
   constructor(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity, db: Database) {
     this.#pool = pool;
@@ -61,22 +67,23 @@ export class ShardStore {
     return this.#exposedOps;
   }
 
-  /** Commits without waiting for the disk. What stands before it in the file may be less durable than it looks until `makeDurable`. */
+  /**
+   * Whether a commit may be answered before it is durable. Not on OPFS: a flush is cheap there, and after a power cut a WAL of commits that were not
+   * flushed one by one could not be told from a damaged one (wal.ts).
+   */
+  get canRelax(): boolean {
+    return this.#pool.backend === 'indexeddb';
+  }
+
+  /** Commits without waiting for the disk. It may be less durable than it looks until `makeDurable`. */
   commitRelaxed(ops: number): void {
     this.#db.exec('COMMIT');
     this.#exposedOps += ops;
   }
 
-  /** Sets how the next transaction ends. A pool whose COMMIT does not reach the disk by itself has nothing to set. */
-  setRelaxed(isRelaxed: boolean): void {
-    if (this.#pool.backend === 'opfs-pool') this.#db.exec(`PRAGMA synchronous=${isRelaxed ? 'normal' : 'full'}`);
-  }
-
   /** Makes every relaxed save until now durable. The caller holds the mutex. On failure they stay exposed. */
   async makeDurable(): Promise<void> {
     if (this.#exposedOps === 0) return;
-    // One flushed commit takes everything before it in the WAL along.
-    if (this.#pool.backend === 'opfs-pool') this.#db.transaction(() => new Meta(this.#db).set('durableSeq', this.#head.seq));
     await this.flush();
     this.#exposedOps = 0;
   }
@@ -104,7 +111,7 @@ export class ShardStore {
     }
     await this.#pool.revert(this.file);
     this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-    this.#db = await openShardFile(this.#pool, this.file, this.definition, this.identity);
+    this.#db = await openSound(this.#pool, this.file, this.definition, this.identity);
     this.#log = new ChainLog(this.#db);
     this.#folder = new Folder(this.definition, this.#db);
     this.#head = this.#log.head();
@@ -118,5 +125,17 @@ export class ShardStore {
 
   close(): void {
     this.#db.close();
+  }
+}
+
+async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<Database> {
+  const db = await openShardFile(pool, file, definition, identity);
+  try {
+    requireSoundEnd(db, identity, file);
+    return db;
+  } catch (error) {
+    const failure = db.failure(error, file);
+    db.abandon();
+    throw failure;
   }
 }

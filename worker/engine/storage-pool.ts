@@ -6,6 +6,8 @@ import type { SAHPoolUtil, Sqlite3Static } from '@sqlite.org/sqlite-wasm';
 import type { Bytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { Database } from './database.ts';
+import { requireSoundSlots, type SlotFolder } from './pool-slots.ts';
+import { judgeWal } from './wal-frames.ts';
 
 /** What survives: `durable` a kill and, as far as the disk's flush is honest, a power cut; `volatile` nothing. */
 export type DurabilityClass = 'durable' | 'volatile';
@@ -24,7 +26,7 @@ export interface StoragePool {
   files(): readonly string[];
   /** Makes room for `count` more database files with their journals, before the first write needs it. */
   reserve(count: number): Promise<void>;
-  /** Opens a file that exists. @throws {FoldlogError} `corrupt` `missingFile`: never an empty database in its place */
+  /** Opens a file that exists. @throws {FoldlogError} `corrupt` `missingFile`, never an empty database in its place; `damagedWal`, `damagedPage` */
   open(file: string): Promise<Database>;
   /** Creates a file that does not exist. */
   create(file: string): Database;
@@ -58,11 +60,16 @@ const slotsPerFile = 2;
 /** Held free for temporary and rollback journals. */
 const slotsSpare = 4;
 
-/** Opens the pool of one workspace store. The caller holds the Web Lock already (decision 0006). */
-export async function openSahPool(sqlite3: Sqlite3Static, directory: string): Promise<DurablePool> {
+/**
+ * Opens the pool of one workspace store. The caller holds the Web Lock already (decision 0006). `root`: of the origin private file system.
+ * @throws {FoldlogError} `corrupt` `damagedSlot`, before the pool could cut it off; whatever the browser throws
+ */
+export async function openSahPool(sqlite3: Sqlite3Static, directory: string, root: () => Promise<SlotFolder>): Promise<DurablePool> {
+  const folder = `/foldlog/${directory}`;
+  await requireSoundSlots(await root(), folder);
   const options = {
     name: `foldlog-${directory}`,
-    directory: `/foldlog/${directory}`,
+    directory: folder,
     initialCapacity: slotsPerFile * 6 + slotsSpare,
     // The default deletes the user's databases when the pool loses a race for its handles.
     preserveOnInitFailure: true,
@@ -88,6 +95,8 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
     },
     async open(file) {
       requireFile(has(file), file);
+      const wal = `${file}-wal`;
+      if (has(wal)) requireWholeWal(util.exportFile(wal), wal);
       return openAs(file, 'w');
     },
     create(file) {
@@ -109,6 +118,22 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
       util.pauseVfs();
     },
   };
+}
+
+/** SQLite would drop the commits behind the damage without a word, and go on from an older state. */
+function requireWholeWal(bytes: Uint8Array, wal: string): void {
+  const state = judgeWal(bytes);
+  if (state === 'sound') return;
+  throw FoldlogError.corrupt({
+    where: wal,
+    reason: 'damagedWal',
+    found:
+      state.damagedAt === 'header'
+        ? 'a header that does not add up'
+        : `frame ${state.damagedAt + 1} that does not add up, within what was saved`,
+    expected: 'the commits as they were written',
+    todo: 'nothing was opened or changed; keep it as it is, or start a new store and follow what was committed',
+  });
 }
 
 /** Databases that live as long as this worker. Only by consent of the app. */

@@ -3,10 +3,12 @@
 
 import { type Bytes, utf8 } from '../../kernel/bytes.ts';
 import { type Act, actsFromJson, actsToJson } from '../../kernel/control/acts.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
 import { parseCanonicalJson } from '../../kernel/op-body.ts';
 import { type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
 import type { Database } from './database.ts';
-import { Meta, setExclusive, setPragmas } from './shard-file.ts';
+import { requireSoundPages } from './log-check.ts';
+import { Meta, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export const workspaceFileName = '/workspace.db';
@@ -33,7 +35,8 @@ export interface HeldShard {
   readonly id: ShardId;
   readonly kind: string;
   readonly name: string;
-  readonly hold: 'own' | 'replica';
+  /** `lost`: this device's own, whose file is gone; followed like another's. */
+  readonly hold: 'own' | 'replica' | 'lost';
 }
 
 export class WorkspaceFile {
@@ -47,23 +50,27 @@ export class WorkspaceFile {
     this.#meta = new Meta(db);
   }
 
-  static async open(pool: StoragePool): Promise<WorkspaceFile> {
-    if (pool.has(workspaceFileName)) {
-      const db = await pool.open(workspaceFileName);
+  /**
+   * `isMarked`: it was ready once, so that an empty one is a loss.
+   * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `damagedPages`, `damagedSchema`, `damagedFile`, with nothing changed
+   */
+  static async open(pool: StoragePool, isMarked: boolean): Promise<WorkspaceFile> {
+    const db = pool.has(workspaceFileName) ? await pool.open(workspaceFileName) : pool.create(workspaceFileName);
+    try {
       setExclusive(db, pool);
-      const isFilled = db.value('PRAGMA application_id') === applicationId;
-      if (!isFilled) db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+      const isEmpty = db.value('SELECT count(*) FROM sqlite_schema') === 0;
+      if (isEmpty && isMarked) throw emptied();
+      if (isEmpty) db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+      else requireSound(db);
       setPragmas(db, pool);
-      // Empty after a kill during its creation: nothing was ever answered from it.
-      if (!isFilled) fill(db);
+      // New, or empty after a kill during its creation: nothing was ever answered from it.
+      if (isEmpty) fill(db);
       return new WorkspaceFile(pool, db);
+    } catch (error) {
+      const failure = db.failure(error, workspaceFileName);
+      db.abandon();
+      throw failure;
     }
-    const db = pool.create(workspaceFileName);
-    setExclusive(db, pool);
-    db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
-    setPragmas(db, pool);
-    fill(db);
-    return new WorkspaceFile(pool, db);
   }
 
   /**
@@ -137,7 +144,7 @@ export class WorkspaceFile {
 
   shards(): readonly HeldShard[] {
     return this.db
-      .all<{ id: Uint8Array; kind: string; name: string; hold: 'own' | 'replica' }>(
+      .all<{ id: Uint8Array; kind: string; name: string; hold: HeldShard['hold'] }>(
         'SELECT id, kind, name, hold FROM foldlog_shard ORDER BY kind, name',
       )
       .map((row) => ({ id: shardId(row.id), kind: row.kind, name: row.name, hold: row.hold }));
@@ -152,6 +159,12 @@ export class WorkspaceFile {
     ]);
   }
 
+  /** A shard whose file is gone, listed before or not. */
+  loseShard(shard: Omit<HeldShard, 'hold'>): void {
+    this.holdShard({ ...shard, hold: 'lost' });
+    this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
+  }
+
   rules(): readonly string[] {
     return this.db.all<{ pattern: string }>('SELECT pattern FROM foldlog_rule ORDER BY pattern').map((row) => row.pattern);
   }
@@ -164,6 +177,31 @@ export class WorkspaceFile {
     this.db.close();
   }
 }
+
+/** Small enough to be read whole at every start. */
+function requireSound(db: Database): void {
+  requireSoundPages(db, workspaceFileName);
+  db.requireWritable();
+  const found = db.value('PRAGMA application_id');
+  if (found !== applicationId) {
+    throw FoldlogError.corrupt({
+      where: workspaceFileName,
+      reason: 'foreignFile',
+      found: `application id ${String(found)}`,
+      expected: 'a Foldlog workspace',
+    });
+  }
+  requireSchemaTexts(db, workspaceFileName, ddl);
+}
+
+const emptied = (): FoldlogError =>
+  FoldlogError.corrupt({
+    where: workspaceFileName,
+    reason: 'missingFile',
+    found: 'an empty file',
+    expected: 'the database that was there',
+    todo: 'nothing was created in its place; start a new store and follow what was committed',
+  });
 
 function fill(db: Database): void {
   db.transaction(() => {

@@ -1,7 +1,7 @@
 // The page of the browser tests: puts the published entry and the shards where tests can reach them by `page.evaluate`.
 import { portableVerifier } from '../../../kernel/ed25519.ts';
 import { bestVerifier } from '../../../kernel/web/web-crypto.ts';
-import { type Backend, FoldlogError, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
+import { type Backend, FoldlogError, type OnLoss, openWorkspace, sql, type Workspace } from '../../../worker/browser/page.ts';
 import { runSignatureVectors, type SignatureVector } from '../../vectors/run-signature-vectors.ts';
 import type { LabMessage } from './engine-worker.ts';
 import type { PoolAnswer, PoolJob } from './pool-worker.ts';
@@ -27,6 +27,7 @@ interface LabOptions {
   /** See faults.ts. */
   readonly fault?: string;
   readonly allowMemory?: boolean;
+  readonly onLoss?: OnLoss;
   readonly backends?: readonly Backend[];
   /** Opens as the build before this one: its page and its worker. */
   readonly isOlder?: boolean;

@@ -3,6 +3,7 @@ import startSqlite from '@sqlite.org/sqlite-wasm';
 import { webScheduler } from '../../../kernel/web/web-host.ts';
 import { type Durability, IdbPageStore } from '../../../worker/browser/vfs/idb-page-store.ts';
 import { openMirrorPool } from '../../../worker/engine/mirror/mirror-pool.ts';
+import type { SlotFolder } from '../../../worker/engine/pool-slots.ts';
 import { setExclusive, setPragmas } from '../../../worker/engine/shard-file.ts';
 import { type Backend, openSahPool, type StoragePool } from '../../../worker/engine/storage-pool.ts';
 import { durablePoolPromises, poolPromises } from '../../conformance/storage-pool-suite.ts';
@@ -22,6 +23,9 @@ export type PoolJob = { readonly backend: Backend; readonly store: string } & (
 export type PoolAnswer = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly message: string };
 
 const file = '/filled.db';
+
+/** The page's types do not know the handles that only workers have. */
+const originRoot = (): Promise<SlotFolder> => navigator.storage.getDirectory() as Promise<unknown> as Promise<SlotFolder>;
 
 addEventListener('message', async ({ data }: MessageEvent<PoolJob>) => {
   let answer: PoolAnswer;
@@ -64,7 +68,7 @@ async function boot(job: PoolJob): Promise<StoragePool> {
   }
   for (let attempt = 0; ; attempt++) {
     try {
-      return await openSahPool(sqlite3, job.store);
+      return await openSahPool(sqlite3, job.store, originRoot);
     } catch (error) {
       if (attempt === 40) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50)); // the worker before frees its handles a moment after its end

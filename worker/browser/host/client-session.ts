@@ -157,7 +157,8 @@ export class ClientSession implements EngineCalls {
       const shard = this.#engine().shard(handle);
       const from: SaveSource = typeof source === 'string' ? { kind: 'ops', inputs: JSON.parse(source) as readonly OpInput[] } : source;
       const { epoch, firstSeq, lastSeq } = await shard.save(groupId(hexToBytes(group, 'group id')), from, durability);
-      this.#send({ saved: [call, epoch, firstSeq, lastSeq] });
+      const isRelaxed = durability === 'relaxed' && shard.canRelax;
+      this.#send({ saved: isRelaxed ? [call, epoch, firstSeq, lastSeq, 'relaxed'] : [call, epoch, firstSeq, lastSeq] });
     } catch (error) {
       this.#send({ failed: [call, errorToPlain(error)] });
     }

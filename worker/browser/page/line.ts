@@ -71,8 +71,8 @@ export class Line {
     this.#isHeard = true;
     if (typeof data !== 'object' || data === null) return;
     if ('saved' in data) {
-      const [call, epoch, firstSeq, lastSeq] = data.saved;
-      this.#settle(call, { kind: 'ok', value: { epoch, firstSeq, lastSeq } });
+      const [call, epoch, firstSeq, lastSeq, durability] = data.saved;
+      this.#settle(call, { kind: 'ok', value: { epoch, firstSeq, lastSeq, isRelaxed: durability === 'relaxed' } });
     } else if ('failed' in data) {
       const [call, error] = data.failed;
       this.#settle(call, { kind: 'failed', error });

@@ -25,8 +25,8 @@ export interface GroupRef {
 
 export interface Saved {
   /**
-   * `saved`: on this device's disk, survives a kill and, as far as the disk is honest, a power cut. `relaxed`, only where the call asked for it: in the tables,
-   * and not yet surely on disk; at most 1,000 ops and half a second of such saves at a time, none of them sent to the relay before they are saved.
+   * `saved`: on this device's disk, survives a kill and, as far as the disk is honest, a power cut. `relaxed`, only where the call asked for it and files live over IndexedDB: in the
+   * tables, and not yet surely on disk; at most 1,000 ops and half a second of such saves at a time, none of them sent to the relay before they are saved.
    */
   readonly kind: 'saved' | 'relaxed';
   readonly ref: GroupRef;
@@ -40,7 +40,7 @@ export interface Saved {
 export interface SaveOptions {
   /** Group id of an earlier call whose outcome is unknown: gives the place of that call when it was saved, else saves it now. */
   readonly group?: string;
-  /** `relaxed` does not wait for the disk: what it exposes is said at `Saved.kind`, and ended by `flush`. Usual: `strict`. */
+  /** `relaxed` does not wait for the disk: what it exposes is said at `Saved.kind`, and ended by `flush`. On OPFS nothing is gained by it, and every save is strict. Usual: `strict`. */
   readonly durability?: Durability;
 }
 
@@ -154,7 +154,7 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     for (let attempt = 0; ; attempt++) {
       try {
         const place = await this.#host.link.save(this.#handle, group, source, durability);
-        return this.#saved(group, place, durability);
+        return this.#saved(group, place);
       } catch (error) {
         const delay = unknownRetryDelaysMs[attempt];
         const isOpen = error instanceof FoldlogError && error.kind === 'unknown' && error.reason === 'reopenFailed';
@@ -164,10 +164,10 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     }
   }
 
-  #saved(group: string, place: SavedPlace, durability: Durability): Saved {
+  #saved(group: string, { isRelaxed, ...place }: SavedPlace): Saved {
     const committed = (): Promise<void> => this.#committed(place.lastSeq);
     return {
-      kind: durability === 'strict' ? 'saved' : 'relaxed',
+      kind: isRelaxed ? 'relaxed' : 'saved',
       ref: { shard: this.#handle, ...place, group },
       // Made when asked for: a day offline holds tens of thousands of saves nobody waits for.
       get committed() {

@@ -6,6 +6,7 @@ import type { ShardDefinition } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
 import type { EngineStatus } from '../../engine/engine.ts';
 import type { LiveSpec } from '../../engine/live.ts';
+import type { OnLoss } from '../../engine/loss.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
 import type { Backend } from '../../engine/storage-pool.ts';
 import { pollMsDefault } from '../bounds.ts';
@@ -29,6 +30,13 @@ export interface WorkspaceOptions<Definitions extends readonly ShardDefinition[]
   readonly allowMemory?: boolean;
   /** Where files may live, in the order of trying. Usual: the OPFS pool, then IndexedDB. */
   readonly backends?: readonly Backend[];
+  /**
+   * What to do when something that was saved here is gone (the browser evicted it, a person deleted it) while the rest bears witness to it. `refuse`, the
+   * usual: opening rejects `corrupt` `missingFile` or `keyLost`, says by name what is gone, and changes nothing. `follow`, after asking the person:
+   * the store opens with what is left; own shards that are lost are followed read-only as far as they were committed, shards of others start again
+   * from a checkpoint, and saving goes on under another name. `status().lost` names them.
+   */
+  readonly onLoss?: OnLoss;
   /** How often the relay is asked for news, ms. */
   readonly pollMs?: number;
 }
@@ -63,6 +71,7 @@ export async function openWorkspace<const Definitions extends readonly ShardDefi
       allowMemory: options.allowMemory ?? false,
       backends: options.backends ?? backendsDefault,
       formFactor: formFactor(),
+      onLoss: options.onLoss ?? 'refuse',
     },
     onNews: (news) => (workspace === undefined ? early.push(news) : workspace.take(news)),
     restore: async (line) => workspace?.restore(line),
