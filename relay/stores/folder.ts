@@ -6,11 +6,12 @@
 // the highest is the object. Three rules make a late writer (a zombie that read version n, slept, and links n+1 now) harmless:
 //   1 a version's bytes never change, and its number is part of the ETag: no ABA
 //   2 the highest version is never removed, so the highest number never falls
-//   3 after linking n+1 a writer looks for a higher number; if there is one, it has lost, whoever removed the old n+1 meanwhile
-// From 3: no higher number after the link means none before it (rule 2), so n was the highest when n+1 was linked: a true
-// replacement. A zombie's file below the highest is never read and is removed with the others. A scan that runs beside removals
-// could miss every higher number only if all the kept ones were replaced during that one scan; keptVersions makes that as many
-// flushed puts within one small directory read.
+//   3 after linking n+1 a writer looks for the highest number m. Version v is removed only once one above v + keptVersions stands. So
+//     with m up to n+1 + keptVersions nobody has removed an n+1 yet: ours is the first, n was the highest when it was linked, a true
+//     replacement, though others may have replaced it already. With m above that it may be one or a zombie's: unknown
+// A zombie's file below the highest is never read and is removed with the others. A scan that runs beside removals could miss every higher
+// number only if all the kept ones were replaced during that one scan; keptVersions makes that as many flushed puts within one
+// small directory read.
 
 import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, link, mkdir, open, readdir, readFile, rm, stat, unlink } from 'node:fs/promises';
@@ -157,7 +158,8 @@ class FolderStore implements ObjectStore {
     const number = current.number + 1;
     if (!(await this.#create(versionPath(path, number), bytes))) return { kind: 'lost' };
     const versions = await versionsOf(path);
-    if (versions.some((version) => version.number > number)) return { kind: 'lost' }; // rule 3
+    const highest = versions.at(-1)?.number ?? number;
+    if (highest > number + keptVersions) return { kind: 'unknown', cause: new Error(`version ${number} linked, ${highest} stands`) }; // rule 3
     for (const old of versions) if (old.number < number - keptVersions) await rm(old.path, { force: true });
     return { kind: 'written', etag: etagOf(number, digestOf(bytes)) };
   }
