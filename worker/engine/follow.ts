@@ -11,6 +11,7 @@ import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
+import { shardFileName } from './generations.ts';
 import type { RoundEnd } from './loop.ts';
 import { markedShard } from './loss.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
@@ -58,8 +59,6 @@ const corruptRetryMs = 60_000;
 
 /** Bytes of one log answer asked for. */
 const pullBytes = 4 * 1024 * 1024;
-
-export const shardFileName = (id: Uint8Array, generation = 1): string => `/s-${bytesToHex(id)}-${generation}.db`;
 
 export class Follower {
   readonly #ports: FollowPorts;
