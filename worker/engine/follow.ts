@@ -4,6 +4,7 @@
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import { deviceOf } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
@@ -232,8 +233,14 @@ export class Follower {
       retryAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);
+    await this.#shareCaches();
     this.#onChange(replica);
     return followed;
+  }
+
+  async #shareCaches(): Promise<void> {
+    const kib = Math.max(replicaCacheKibMin, Math.floor(replicaCachesKib / this.#followed.size));
+    for (const { replica } of this.#followed.values()) await replica.shareCache(kib);
   }
 
   /** One answer's worth. True when there may be more. */

@@ -3,6 +3,7 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { assertNever, FoldlogError } from '../../kernel/errors.ts';
+import { ownCacheKib } from '../../kernel/limits.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
@@ -45,7 +46,7 @@ export function setExclusive(db: Database, pool: StoragePool): void {
 
 /** The settings that make COMMIT mean "on disk" (on IndexedDB: COMMIT and flush), each read back. */
 export function setPragmas(db: Database, pool: StoragePool): void {
-  db.exec('PRAGMA trusted_schema=OFF; PRAGMA cache_size=-4000; PRAGMA temp_store=MEMORY');
+  db.exec(`PRAGMA trusted_schema=OFF; PRAGMA cache_size=-${ownCacheKib}; PRAGMA temp_store=MEMORY`);
   switch (pool.backend) {
     case 'memory':
       return;
