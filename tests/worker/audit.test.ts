@@ -2,6 +2,7 @@
 // tests/worker/flipped-bits.test.ts.
 
 import { describe, expect, test } from 'vitest';
+import { sliceMsMax } from '../../kernel/limits.ts';
 import { sql } from '../../shards/index.ts';
 import type { Database } from '../../worker/engine/database.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
@@ -150,11 +151,27 @@ test('ids that are missing from their table are found and written again from the
   expect(await auditOf(shop)).toMatchObject({ kind: 'sound' });
 });
 
-test('saves go first: those that come while an audit runs are answered before it ends', async () => {
-  const { shop, shard } = await shopWithSales('opfs-pool', 150);
+test('an audit holds the shard 8 ms at a time, on the clock of the simulated world, and saves that come are answered before it ends', async () => {
+  const { shop, shard } = await shopWithSales('opfs-pool', 600);
+  const { mutex } = shard.store;
+  const { clock } = shop.world;
+  const own = mutex.own.bind(mutex);
+  const turnsMs: number[] = [];
+  const timed: typeof mutex.own = (rank, work) =>
+    own(rank, async () => {
+      const began = clock.ticks();
+      try {
+        return await work();
+      } finally {
+        if (rank === 'other') turnsMs.push(clock.ticks() - began);
+      }
+    });
+  Object.assign(mutex, { own: timed });
   const ended: string[] = [];
   const auditing = shop.owner.engine.audit().then(() => ended.push('audit'));
   for (let i = 0; i < 3; i++) await shop.sell(shard).then(() => ended.push('save'));
   await auditing;
   expect(ended).toEqual(['save', 'save', 'save', 'audit']);
+  expect(turnsMs.length).toBeGreaterThan(15);
+  expect(Math.max(...turnsMs)).toBeLessThan(sliceMsMax + 0.5);
 });
