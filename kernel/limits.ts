@@ -58,6 +58,13 @@ export const auditEveryMs = 24 * 3600 * 1000;
 /** State hashes that a save overtook before the audit gives up until the next time. */
 export const auditTriesMax = 5;
 
+/** Page cache of an own shard over OPFS, KiB: a save touches few pages, a fold of a thousand ops some hundred. */
+export const ownCacheKib = 4_000;
+/** All replicas together, KiB, divided evenly: fifty of them must leave a phone's tab its memory. Each is read in slices and seldom. */
+export const replicaCachesKib = 8_192;
+/** Below this a b-tree of three levels is read again for each row, KiB. */
+export const replicaCacheKibMin = 128;
+
 /** One push or pull request may take this long before its outcome counts as unknown. */
 export const requestMsMax = 30_000;
 /** Back-off between failed rounds, with jitter. */

@@ -5,13 +5,12 @@ import { bytesToHex } from '../../kernel/bytes.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import { type ShardId, shardId } from '../../kernel/units.ts';
+import { generationOf } from './generations.ts';
 import { markedShard, markedWorkspace } from './loss.ts';
 import { Meta, setExclusive } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 import type { MarkedFile, Vault } from './vault.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
-
-const filePattern = /^\/s-([0-9a-f]{32})-\d+\.db$/;
 
 /** `markers`: those of the vault, as they stand. */
 export async function adoptStrays(
@@ -23,7 +22,7 @@ export async function adoptStrays(
 ): Promise<void> {
   const listed = new Set(file.shards().map(({ id }) => bytesToHex(id)));
   for (const name of pool.files()) {
-    const [, id] = filePattern.exec(name) ?? [];
+    const id = generationOf(name)?.id;
     if (id === undefined || listed.has(id)) continue;
     const found = await whoseFile(pool, name);
     if (found !== undefined) {

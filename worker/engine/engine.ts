@@ -28,7 +28,8 @@ import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
 import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
-import { Follower, type ReplicaStatus, shardFileName } from './follow.ts';
+import { Follower, type ReplicaStatus } from './follow.ts';
+import { currentFile, settleGenerations, shardFileName } from './generations.ts';
 import { Loop } from './loop.ts';
 import {
   acceptGone,
@@ -156,6 +157,7 @@ export class Engine {
     for (const file of pool.files()) if (file.startsWith(scratchPrefix)) pool.remove(file);
     const traffic: Traffic = { received: 0, sent: 0 };
     const relay = ports.http === undefined ? undefined : relayClient(ports.http, ports.clock, traffic);
+    await settleGenerations(pool, vault);
     const [markers, held] = await Promise.all([vault.markers(), vault.signer()]);
     const gone = goneFiles(pool, markers);
     // A replica that is gone starts again from a checkpoint by itself: nothing of it was this device's alone.
@@ -343,7 +345,7 @@ export class Engine {
     await pool.reserve(1);
     if (held !== undefined) {
       await this.#file.flush(); // the list may not be, when the call that made it failed
-      const file = shardFileName(held.id);
+      const file = currentFile(pool, held.id);
       return this.#assemble(await ShardStore.open(pool, file, definition, held));
     }
     if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);

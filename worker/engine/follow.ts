@@ -4,6 +4,7 @@
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import { deviceOf } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
@@ -11,6 +12,7 @@ import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
+import { shardFileName } from './generations.ts';
 import type { RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
@@ -58,8 +60,6 @@ const corruptRetryMs = 60_000;
 
 /** Bytes of one log answer asked for. */
 const pullBytes = 4 * 1024 * 1024;
-
-export const shardFileName = (id: Uint8Array, generation = 1): string => `/s-${bytesToHex(id)}-${generation}.db`;
 
 export class Follower {
   readonly #ports: FollowPorts;
@@ -254,8 +254,14 @@ export class Follower {
       retryAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);
+    await this.#shareCaches();
     this.#onChange(replica);
     return followed;
+  }
+
+  async #shareCaches(): Promise<void> {
+    const kib = Math.max(replicaCacheKibMin, Math.floor(replicaCachesKib / this.#followed.size));
+    for (const { replica } of this.#followed.values()) await replica.shareCache(kib);
   }
 
   /** One answer's worth. True when there may be more. */

@@ -10,6 +10,7 @@ import type { Deflate, Signer } from '../../kernel/ports.ts';
 import { unpackRun } from '../../kernel/run.ts';
 import { decodeSlotObject } from '../../kernel/segment.ts';
 import { type Seq, type ShardId, seq, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
+import { generationOf } from './generations.ts';
 import type { RelayClient } from './relay-client.ts';
 import type { ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -154,6 +155,6 @@ async function committedSeq({ relay, signer, deflate }: LossPorts, workspace: Wo
 const logBytes = 4 * 1024 * 1024;
 
 const shardIdIn = (file: string): ShardId | undefined => {
-  const [, id] = /^\/s-([0-9a-f]{32})-\d+\.db$/.exec(file) ?? [];
-  return id === undefined ? undefined : shardId(hexToBytes(id));
+  const at = generationOf(file);
+  return at === undefined ? undefined : shardId(hexToBytes(at.id));
 };

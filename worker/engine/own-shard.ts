@@ -9,18 +9,22 @@ import { type AuditReport, auditOwn } from './audit.ts';
 import type { GroupPlace } from './chain-log.ts';
 import type { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
+import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts } from './loop.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
+import { rebuildFromLog } from './rebuild.ts';
 import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
+import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  readonly vault: Vault;
   /** Absent in a workspace without a relay. */
   readonly sync: (PushPorts & PublishPorts) | undefined;
 }
@@ -99,16 +103,30 @@ export class OwnShard {
 
   /**
    * Looks at everything of this shard on disk. Damage to the log closes it for saves, which would build on it; damage to the state is told, for what was
-   * saved is in the log; damage to the table of ids is put right from the log.
+   * saved is in the log, and the next generation of the file is filled from it while saves wait; damage to the table of ids is put right from the log.
    */
   async audit(pool: StoragePool): Promise<AuditReport> {
     const verdict = await auditOwn(this.#ports, pool, this.store);
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
+    if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool);
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
+  }
+
+  /** Never under a checkpoint that is being made from the present file: the next audit finds the same again. */
+  async #rebuild(pool: StoragePool): Promise<void> {
+    if (this.#publisher?.isRunning === true) return;
+    const { store } = this;
+    const older = store.file;
+    await store.mutex.own('other', async () => {
+      const { file, db } = await rebuildFromLog(pool, store);
+      store.moveTo(file, db);
+      await succeed(pool, this.#ports.vault, { older, newer: file });
+    });
+    void this.#runLive();
   }
 
   get audited(): AuditReport | undefined {

@@ -83,6 +83,13 @@ export class Replica {
     return this.#db;
   }
 
+  /** Its share of what all replicas may cache. Over IndexedDB all pages are in memory anyway. */
+  shareCache(kib: number): Promise<void> {
+    return this.mutex.own('other', () => {
+      if (this.#pool.backend === 'opfs-pool') this.#db.exec(`PRAGMA cache_size=-${kib}`);
+    });
+  }
+
   get cursor(): Cursor {
     return this.#cursor;
   }

@@ -3,6 +3,7 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { assertNever, FoldlogError } from '../../kernel/errors.ts';
+import { ownCacheKib } from '../../kernel/limits.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
@@ -45,7 +46,7 @@ export function setExclusive(db: Database, pool: StoragePool): void {
 
 /** The settings that make COMMIT mean "on disk" (on IndexedDB: COMMIT and flush), each read back. */
 export function setPragmas(db: Database, pool: StoragePool): void {
-  db.exec('PRAGMA trusted_schema=OFF; PRAGMA cache_size=-4000; PRAGMA temp_store=MEMORY');
+  db.exec(`PRAGMA trusted_schema=OFF; PRAGMA cache_size=-${ownCacheKib}; PRAGMA temp_store=MEMORY`);
   switch (pool.backend) {
     case 'memory':
       return;
@@ -77,7 +78,7 @@ export function createShardFile(
   const db = pool.create(file);
   try {
     setExclusive(db, pool);
-    db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+    setUp(db);
     setPragmas(db, pool);
     db.transaction(() => {
       for (const statement of [...definition.ddl, ...replicatedDdl]) db.exec(statement);
@@ -93,10 +94,20 @@ export function createShardFile(
   }
 }
 
-/** The device's own tables, added to a new file or to a checkpoint image that was just checked. */
-export function addLocalTables(db: Database, definition: ShardDefinition, identity: ShardIdentity): void {
+/** What a file is given before its first table, once and for all. */
+export function setUp(db: Database): void {
+  db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+}
+
+/** Empty, with the signature by which a file is known as ours. */
+export function createLocalTables(db: Database): void {
   for (const statement of localDdl) db.exec(statement);
   db.exec(`PRAGMA application_id=${applicationId}; PRAGMA user_version=${layoutVersion}`);
+}
+
+/** The device's own tables, added to a new file or to a checkpoint image that was just checked. */
+export function addLocalTables(db: Database, definition: ShardDefinition, identity: ShardIdentity): void {
+  createLocalTables(db);
   const meta = new Meta(db);
   meta.set('shard', identity.id);
   meta.set('kind', identity.kind);

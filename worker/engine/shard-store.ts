@@ -14,7 +14,7 @@ import type { StoragePool } from './storage-pool.ts';
 export class ShardStore {
   readonly identity: ShardIdentity;
   readonly definition: ShardDefinition;
-  readonly file: string;
+  #file: string;
   readonly mutex = new Mutex();
   readonly #pool: StoragePool;
   #db: Database;
@@ -33,13 +33,18 @@ export class ShardStore {
 
   constructor(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity, db: Database) {
     this.#pool = pool;
-    this.file = file;
+    this.#file = file;
     this.definition = definition;
     this.identity = identity;
     this.#db = db;
     this.#log = new ChainLog(db);
     this.#folder = new Folder(definition, db);
     this.#head = this.#log.head();
+  }
+
+  /** Changes with the generation. */
+  get file(): string {
+    return this.#file;
   }
 
   get db(): Database {
@@ -111,9 +116,20 @@ export class ShardStore {
     }
     await this.#pool.revert(this.file);
     this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-    this.#db = await openSound(this.#pool, this.file, this.definition, this.identity);
-    this.#log = new ChainLog(this.#db);
-    this.#folder = new Folder(this.definition, this.#db);
+    this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+  }
+
+  /** Goes on in another generation of the file, which holds the same log; the older is closed as it is. In a turn of the mutex. */
+  moveTo(file: string, db: Database): void {
+    this.#db.abandon();
+    this.#file = file;
+    this.#use(db);
+  }
+
+  #use(db: Database): void {
+    this.#db = db;
+    this.#log = new ChainLog(db);
+    this.#folder = new Folder(this.definition, db);
     this.#head = this.#log.head();
     this.#version++;
   }

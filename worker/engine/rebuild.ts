@@ -1,0 +1,106 @@
+// Fills the next generation of an own shard's file from its log: the answer to damaged state under a sound log. Log, ids, receipts and cursors are
+// copied as they are, the state is folded again, and all of it is one transaction: the file is nothing until that commits.
+
+import { decodeGroupHeader } from '../../kernel/commit-group.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
+import { decodeOps } from '../../kernel/op-body.ts';
+import type { SqlValue } from '../../kernel/state-hash.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
+import type { Database } from './database.ts';
+import { Folder } from './fold.ts';
+import { nextFile } from './generations.ts';
+import { imageDdl } from './image.ts';
+import { createLocalTables, Meta, readBase, setExclusive, setPragmas, setUp } from './shard-file.ts';
+import type { StoragePool } from './storage-pool.ts';
+
+export interface Rebuilt {
+  readonly file: string;
+  readonly db: Database;
+}
+
+/** Rows copied between two looks into the source. */
+const rowsPerCopy = 256;
+
+/**
+ * The caller has the shard's mutex, so that saves wait, and knows that the log is sound. The source is only read. Needs as much room again as the file.
+ * @throws {FoldlogError} `corrupt` `noBase` when the log does not begin at genesis; `storageFull`; what a reducer throws; the new file is gone then
+ */
+export async function rebuildFromLog(
+  pool: StoragePool,
+  from: { readonly file: string; readonly db: Database; readonly definition: ShardDefinition },
+): Promise<Rebuilt> {
+  const base = readBase(new Meta(from.db)).head;
+  if (base.seq !== 0) {
+    throw FoldlogError.corrupt({
+      where: from.file,
+      reason: 'noBase',
+      found: `a log that begins after seq ${base.seq}`,
+      expected: 'one from genesis',
+    });
+  }
+  await pool.reserve(1);
+  const file = nextFile(from.file);
+  if (pool.has(file)) pool.remove(file); // of a rebuild that failed
+  const db = pool.create(file);
+  try {
+    setExclusive(db, pool);
+    setUp(db);
+    setPragmas(db, pool);
+    db.transaction(() => {
+      for (const statement of imageDdl(from.definition)) db.exec(statement);
+      createLocalTables(db);
+      for (const table of ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_receipt']) copyTable(from.db, db, table);
+      foldAll(db, from.definition, file);
+    });
+    await pool.flush(file);
+    return { file, db };
+  } catch (error) {
+    const failure = db.failure(error, file);
+    db.close();
+    pool.remove(file);
+    throw failure;
+  }
+}
+
+/** In key order, by key: nothing of the source stays open. */
+function copyTable(source: Database, target: Database, table: string): void {
+  const columns = source.all<{ name: string; pk: number }>(`SELECT name, pk FROM pragma_table_info('${table}')`);
+  const names = columns.map(({ name }) => name);
+  const key = columns.find(({ pk }) => pk === 1)?.name ?? 'rowid';
+  const insert = `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`;
+  let after: SqlValue | undefined;
+  for (;;) {
+    const behind = after === undefined ? '' : `WHERE ${key} > ?`;
+    const rows = source.all(
+      `SELECT ${names.join(', ')} FROM ${table} ${behind} ORDER BY ${key} LIMIT ${rowsPerCopy}`,
+      after === undefined ? [] : [after],
+    );
+    for (const row of rows)
+      target.run(
+        insert,
+        names.map((name) => row[name] as SqlValue),
+      );
+    if (rows.length < rowsPerCopy) return;
+    after = rows.at(-1)?.[key];
+  }
+}
+
+function foldAll(db: Database, definition: ShardDefinition, file: string): void {
+  const folder = new Folder(definition, db);
+  for (let after = 0; ; ) {
+    const row = db.get<{ last_seq: number; header: Uint8Array; body: Uint8Array }>(
+      'SELECT last_seq, header, body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1',
+      [after],
+    );
+    if (row === undefined) return;
+    const where = `${file}, group after seq ${after}`;
+    const header = decodeGroupHeader(row.header, where);
+    const ops = decodeOps(row.body, header.opCount, where);
+    folder.fold(
+      ops.map((op) => folder.read(op)),
+      header.firstSeq,
+      header.time,
+    );
+    after = row.last_seq;
+  }
+}
