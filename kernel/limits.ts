@@ -52,6 +52,8 @@ export const sliceMsMax = 8;
 /** An own shard's file up to this size is read whole before its first save (about 3 ms per MB); a larger one waits for its audit. */
 export const openCheckBytesMax = 16 * 1024 * 1024;
 
+/** Own shards that the app has not opened are opened this long after a start, so that what was saved in them goes out. */
+export const ownOpenAfterMs = 3_000;
 /** A shard is audited this long after its store opened, when the start is over, and then this often while it stays open. */
 export const auditAfterMs = 60_000;
 export const auditEveryMs = 24 * 3600 * 1000;

@@ -257,3 +257,16 @@ describe('checkpoint', () => {
     expect(statement.slot).toBe(slot(1));
   });
 });
+
+test('what was saved in a shard is sent after a restart even when nobody opens it', async () => {
+  const shop = new SimShop(27);
+  const shard = await shop.found();
+  await shop.committed(shard);
+  shop.faults.requestLost = 1;
+  await shop.sell(shard, 3);
+  const { seq } = shard.store.head;
+  shop.owner.stop('kill');
+  shop.faults.requestLost = 0;
+  await shop.owner.boot();
+  await shop.world.run('sent', async () => (await shop.owner.engine.status()).own[0]?.committedSeq === seq);
+});

@@ -7,7 +7,7 @@ import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { auditAfterMs, auditEveryMs } from '../../kernel/limits.ts';
+import { auditAfterMs, auditEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
 import type {
   BulkDigest,
   Clock,
@@ -118,6 +118,9 @@ export class Engine {
   readonly #listeners = new Set<(event: EngineEvent) => void>();
   #cancelAudit: (() => void) | undefined;
   #auditing: Promise<void> = Promise.resolve();
+  #cancelOpening: (() => void) | undefined;
+  #openingOwn: Promise<void> = Promise.resolve();
+  #isClosing = false;
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -184,6 +187,7 @@ export class Engine {
     void engine.#follower?.openHeld(markers);
     engine.wake(false);
     engine.#auditIn(auditAfterMs);
+    if (relay !== undefined) engine.#openOwnIn(ownOpenAfterMs);
     return engine;
   }
 
@@ -299,13 +303,32 @@ export class Engine {
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
     this.#cancelAudit?.();
+    this.#cancelOpening?.();
     await this.#auditing;
+    await this.#openingOwn;
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
     this.#file.close();
     await this.#ports.pool.close();
+  }
+
+  /** What was saved goes out also when the app does not open its shard again: own shards are opened behind all that people wait for. */
+  #openOwnIn(delayMs: number): void {
+    this.#cancelOpening = this.#ports.scheduler.after(delayMs, () => {
+      this.#openingOwn = this.#openOwn();
+    });
+  }
+
+  async #openOwn(): Promise<void> {
+    await this.#follower?.opened;
+    for (const { hold, kind, name } of this.#file.shards()) {
+      if (hold !== 'own' || this.#isClosing) continue;
+      await this.#ports.scheduler.yield();
+      await this.openShard(kind, name).catch(() => undefined); // told to whoever opens it
+    }
   }
 
   /** One after another; a failure of the host is tried again at the next time. */
