@@ -5,7 +5,7 @@ import { runReloadStorm } from './reload-storm.ts';
 const seed = 20261122;
 
 test.each([
-  ['opfs-pool', 40],
+  ['opfs-pool', 30],
   ['indexeddb', 20],
 ] as const)(`boots of three tabs that reload at random, %s, %i: none fails, none finds less (seed ${seed})`, async (backend, boots) => {
   const found = await runReloadStorm({ backend, seed, boots });

@@ -45,6 +45,12 @@ export class SimVault implements Vault {
     this.#markers.delete(file);
   }
 
+  /** Puts markers back as they were: what a disk is taken back to goes with its witness. */
+  load(markers: ReadonlyMap<string, MarkedFile>): void {
+    this.#markers.clear();
+    for (const [file, holds] of markers) this.#markers.set(file, holds);
+  }
+
   /** Evicted, or cleared by a person: markers, house and key. */
   clear(): void {
     this.#markers.clear();

@@ -84,7 +84,12 @@ async function storeSome(backend: Backend, bitsPerSpot: number): Promise<Stored>
   const sorted = [...rows.values()].sort(([a], [b]) => a - b);
   const draw = world.stream('flips');
   const damage = backend === 'opfs-pool' ? diskFlips(device.disk, owners, draw, bitsPerSpot) : pageFlips(device.pages, draw, bitsPerSpot);
-  return { device, kept: { groups, rows: sorted, nextId }, ...damage };
+  const markers = await device.vault.markers();
+  const restore = (): void => {
+    damage.restore();
+    device.vault.load(markers);
+  };
+  return { device, kept: { groups, rows: sorted, nextId }, flips: damage.flips, restore };
 }
 
 /** `found`: something differed from what was acknowledged, and the audit said so. */
@@ -106,6 +111,7 @@ async function startAgain({ device, kept }: Stored): Promise<Ending> {
   const [report] = await device.engine.audit();
   if (wrong === undefined) return { kind: 'whole' };
   if (report?.verdict.kind !== 'damaged') throw new Error(`${wrong}, and the audit calls it ${report?.verdict.kind}`);
+  if (report.verdict.part === 'state') expect(await rowsOf(shard, 1_000)).toEqual(kept.rows); // filled anew from the log
   return { kind: 'found' };
 }
 
@@ -117,9 +123,13 @@ async function whatIsWrong(shard: OwnShard, kept: Kept): Promise<string | undefi
     const place = found as GroupPlace | undefined;
     if (place?.lastSeq !== lastSeq) return `group ${id} of seq ${lastSeq} is ${place === undefined ? 'gone' : `at ${place.lastSeq}`}`;
   }
-  const [rows = []] = await shard.read([{ text: 'SELECT id, cents, note FROM entry ORDER BY id', params: [] }]);
-  const isSame = JSON.stringify(rows.map(({ id, cents, note }) => [id, cents, note])) === JSON.stringify(kept.rows);
+  const isSame = JSON.stringify(await rowsOf(shard, 1_000)) === JSON.stringify(kept.rows);
   return isSame ? undefined : 'other rows';
+}
+
+async function rowsOf(shard: OwnShard, below: number): Promise<readonly unknown[]> {
+  const [rows = []] = await shard.read([{ text: 'SELECT id, cents, note FROM entry WHERE id < ? ORDER BY id', params: [below] }]);
+  return rows.map(({ id, cents, note }) => [id, cents, note]);
 }
 
 /** Flips, starts again, and answers what came of it; a refusal is flipped back and must be whole then. */
