@@ -243,6 +243,7 @@ describe('docs/errors.md', () => {
   const errors = readFileSync(join(root, 'docs/errors.md'), 'utf8');
   const pattern = /(?:reason: |corrupt\(|bad\(|refused\()'([a-zA-Z0-9]+)'/g;
 
+  const kinds = ['misuse', 'unavailable', 'unknown', 'fenced', 'locked', 'storageFull', 'reloadNeeded', 'upgradeNeeded', 'corrupt'];
   const usedIn = (...folders: readonly string[]) =>
     sources()
       .filter((path) => folders.some((folder) => path.startsWith(folder)))
@@ -258,6 +259,16 @@ describe('docs/errors.md', () => {
 
   test('every reason of the kernel is there, and no other', () => {
     expect([...new Set(listedUnder('Reasons of the kernel'))].sort()).toEqual([...new Set(usedIn('kernel/'))].sort());
+  });
+
+  test('every reason of engine and browser side is there, and each that is there is used', () => {
+    const listed = new Set(listedUnder('Reasons of engine and browser side'));
+    expect(usedIn('worker/').filter((reason) => !listed.has(reason))).toEqual([]);
+    const text = sources()
+      .filter((path) => path.startsWith('worker/') || path.startsWith('kernel/'))
+      .map((path) => readFileSync(join(root, path), 'utf8'))
+      .join();
+    expect([...listed].filter((reason) => !text.includes(`'${reason}'`) && !kinds.includes(reason as string))).toEqual([]);
   });
 
   test('the plain form shown there is one', () => {
