@@ -12,7 +12,7 @@ import { defineShard, int, op, table, text } from '../../shards/index.ts';
 import type { GroupPlace } from '../../worker/engine/chain-log.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
-import { diskFlips, type Flip, pageFlips, pageOwners } from '../sim/damage.ts';
+import { diskFlips, type Flip, filesIn, pageFlips, pageOwners } from '../sim/damage.ts';
 import { SimDevice } from '../sim/sim-device.ts';
 import { SimWorld } from '../sim/sim-world.ts';
 
@@ -177,6 +177,37 @@ describe(`one flipped bit, seed ${seed}`, () => {
     expect(endingsOf(seen, /shard-1.*slot/)).toEqual(['damagedSlot']);
     expect(endingsOf(seen, /shard-1.*wal (header|frame)/)).toEqual(['damagedWal']);
   }, 300_000);
+
+  test('in the stored text of a table is told before anything is read by it', async () => {
+    const stored = await storeSome('opfs-pool', 0);
+    const { disk } = stored.device;
+    const [path] = [...filesIn(disk.image())].find(([, file]) => /^\/s-.*\.db$/.test(file)) ?? [''];
+    const at = Buffer.from(disk.image().get(path) ?? []).indexOf('"note" TEXT');
+    expect(at).toBeGreaterThan(0);
+    for (const [letter, bit] of [
+      [1, 0],
+      [2, 1],
+      [8, 2],
+    ] as const) {
+      const flip = { region: 'schema text', where: `letter ${letter}`, flip: () => disk.flipBit(path, at + letter, bit) };
+      expect(await flipAndStart(stored, flip)).toMatch(/damagedSchema|damagedFile/);
+    }
+  });
+
+  test('in the header, where SQLite calls the file an error of the caller, is told as damage', async () => {
+    const stored = await storeSome('opfs-pool', 0);
+    const { disk } = stored.device;
+    // Schema format and text encoding; the workspace file has no WAL here that would stand in for its first page.
+    const [path] = [...filesIn(disk.image())].find(([, file]) => file === '/workspace.db') ?? [''];
+    for (const [at, bit] of [
+      [47, 3],
+      [47, 1],
+      [59, 1],
+    ] as const) {
+      const flip = { region: 'header', where: `byte ${at}`, flip: () => disk.flipBit(path, 4096 + at, bit) };
+      expect(await flipAndStart(stored, flip), `byte ${at}, bit ${bit}`).toBe('damagedFile');
+    }
+  });
 
   test('over IndexedDB is always told, whatever it hits', async () => {
     const seen = await sweep(await storeSome('indexeddb', 3));

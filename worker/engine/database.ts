@@ -106,6 +106,14 @@ export class Database {
     return error instanceof FoldlogError ? error : (this.#takeRefusal() ?? sqliteFailure(error, where));
   }
 
+  /** The same while a stored file is opened by statements that are always right: what SQLite calls an error then is the file's header or schema. */
+  openingFailure(error: unknown, where: string): FoldlogError {
+    if ((error as { readonly resultCode?: unknown } | null)?.resultCode !== this.sqlite3.capi.SQLITE_ERROR)
+      return this.failure(error, where);
+    const found = error instanceof Error ? error.message : String(error);
+    return FoldlogError.corrupt({ where, reason: 'damagedFile', found, expected: 'a header and a schema SQLite can read', cause: error });
+  }
+
   /** Sets a pragma and requires that it took. @throws {FoldlogError} `corrupt` `pragmaRefused` */
   requirePragma(name: string, value: string, readsBack: SqlValue): void {
     this.exec(`PRAGMA ${name}=${value}`);

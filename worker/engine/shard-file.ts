@@ -147,7 +147,7 @@ export async function openShardFile(
     if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...localDdl]);
     return db;
   } catch (error) {
-    const failure = db.failure(error, file);
+    const failure = db.openingFailure(error, file);
     db.abandon();
     throw failure;
   }

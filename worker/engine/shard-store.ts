@@ -150,7 +150,7 @@ async function openSound(pool: StoragePool, file: string, definition: ShardDefin
     requireSoundEnd(db, identity, file);
     return db;
   } catch (error) {
-    const failure = db.failure(error, file);
+    const failure = db.openingFailure(error, file);
     db.abandon();
     throw failure;
   }

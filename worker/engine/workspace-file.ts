@@ -67,7 +67,7 @@ export class WorkspaceFile {
       if (isEmpty) fill(db);
       return new WorkspaceFile(pool, db);
     } catch (error) {
-      const failure = db.failure(error, workspaceFileName);
+      const failure = db.openingFailure(error, workspaceFileName);
       db.abandon();
       throw failure;
     }
