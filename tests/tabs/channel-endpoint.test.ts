@@ -44,5 +44,6 @@ test('an end that was closed hears and says nothing more', async () => {
   a.postMessage(2);
   await new Promise((resolve) => setImmediate(resolve));
   expect(heard).toEqual([1]);
+  expect(() => b.postMessage('an answer that comes late')).not.toThrow();
   a.close();
 });

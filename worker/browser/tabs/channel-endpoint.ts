@@ -23,6 +23,7 @@ export class ChannelEndpoint implements Endpoint {
   readonly #listeners = new Set<Listener>();
   readonly #waiting: Frame[] = [];
   #credit = creditMax;
+  #isClosed = false;
   #parts: string[] = [];
 
   constructor(name: string) {
@@ -30,8 +31,9 @@ export class ChannelEndpoint implements Endpoint {
     this.#channel.onmessage = ({ data }: MessageEvent<Frame>) => this.#take(data);
   }
 
-  /** Nothing can be transferred over a channel; every message is copied. */
+  /** Nothing can be transferred over a channel; every message is copied. What is said after the end goes nowhere: an answer may come later than it. */
   postMessage(message: unknown): void {
+    if (this.#isClosed) return;
     if (weightOf(message, pieceLength) < pieceLength) this.#waiting.push({ whole: message });
     else {
       const pieces = cut(message, pieceLength);
@@ -51,6 +53,7 @@ export class ChannelEndpoint implements Endpoint {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#channel.close();
     this.#listeners.clear();
     this.#waiting.length = 0;
