@@ -35,6 +35,7 @@ async function removeFiles(): Promise<void> {
     try {
       const root = await navigator.storage.getDirectory();
       const folder = await root.getDirectoryHandle('foldlog');
+      await folder.removeEntry(`${storeName}.probe`).catch(() => undefined); // what the engine writes to see whether files are kept
       return await folder.removeEntry(storeName, { recursive: true });
     } catch (cause) {
       // Nothing there, or a browser without such files: nothing to remove.
