@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs';
 export const commitSpans = {
   worker: 'bench/commit/engine-worker.ts',
   targets: [
-    ['worker/browser/host/client-session.ts', /async #save\(call: number, [^{]*\{/, 'worker'],
+    ['worker/browser/host/client-session.ts', /async #save\(\.\.\.\[call, [^{]*\{/, 'worker'],
     ['worker/engine/save.ts', /async #transaction\(\)[^{]*\{/, 'transaction'],
     ['worker/engine/fold.ts', / {2}prepare\(input: OpInput\): ReadyOp \{/, 'validate'],
     ['worker/engine/fold.ts', / {2}fold\(ops: readonly ReadyOp\[\], firstSeq: Seq, time: TimeMs\): void \{/, 'fold'],
