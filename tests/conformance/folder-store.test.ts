@@ -83,6 +83,22 @@ describe('folder store', () => {
     return etags;
   }
 
+  /** Holds the next writer at this moment: `arrived` resolves when it is there, `release` lets it go on. */
+  function holdOnce(moment: 'beforeLink' | 'afterLink'): { readonly arrived: Promise<void>; readonly release: () => void } {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const arrived = new Promise<void>((isHeld) => {
+      hooks[moment] = async () => {
+        hooks[moment] = undefined;
+        isHeld();
+        await held;
+      };
+    });
+    return { arrived, release: () => release() };
+  }
+
   const versionsIn = (key: string) => readdir(join(folder, `${key}.versions`));
 
   it.each([
@@ -95,19 +111,7 @@ describe('folder store', () => {
     async (others, kind) => {
       const store = await openFolderStore(folder);
       const etags = await replaced(store, 'reg/a', 4);
-      let release: () => void = () => undefined;
-      const held = new Promise<void>((resolve) => {
-        release = resolve;
-      });
-      let isHeld: () => void = () => undefined;
-      const arrived = new Promise<void>((resolve) => {
-        isHeld = resolve;
-      });
-      hooks.beforeLink = async () => {
-        hooks.beforeLink = undefined;
-        isHeld();
-        await held;
-      };
+      const { arrived, release } = holdOnce('beforeLink');
       const zombie = (await openFolderStore(folder)).put('reg/a', Uint8Array.of(99), ifMatch(etags.at(-1) ?? (etags[0] as never)));
       await arrived;
       let current = etags.at(-1);
@@ -127,19 +131,7 @@ describe('folder store', () => {
   it.each([1, 5])('a writer held after its link, while %d others replace what it wrote, has written it', async (others) => {
     const store = await openFolderStore(folder);
     const etags = await replaced(store, 'reg/a', 4);
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    let isHeld: () => void = () => undefined;
-    const arrived = new Promise<void>((resolve) => {
-      isHeld = resolve;
-    });
-    hooks.afterLink = async () => {
-      hooks.afterLink = undefined;
-      isHeld();
-      await held;
-    };
+    const { arrived, release } = holdOnce('afterLink');
     const slow = (await openFolderStore(folder)).put('reg/a', Uint8Array.of(99), ifMatch(etags.at(-1) ?? (etags[0] as never)));
     await arrived;
     for (let n = 0; n < others; n++) {

@@ -14,6 +14,8 @@ export const lookEveryMs = 500;
 export const wantedMs = 1_000;
 /** What an owner that lets go may still take to finish: a transaction takes a few milliseconds, a loop may hang on a dead network. */
 export const letGoMs = 400;
+/** What a page waits for its worker to let go before it ends it: what was saved is on disk either way. */
+export const closeMs = 2_000;
 /** A worker that dies is started again; one that dies this often within a minute will not do better. */
 export const workerRestartsMax = 3;
 /** Loading and starting the app's worker script over a slow line, before the page says what is missing. */

@@ -3,10 +3,8 @@
 // decided where the shard lives (own-shard.ts, follow.ts).
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import { decodeGroupHeader } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { auditTriesMax, sliceMsMax } from '../../kernel/limits.ts';
-import { decodeOps } from '../../kernel/op-body.ts';
 import type { Clock, Random, Scheduler } from '../../kernel/ports.ts';
 import { type SqlValue, StateHasher } from '../../kernel/state-hash.ts';
 import type { Hash, Seq, TimeMs } from '../../kernel/units.ts';
@@ -16,6 +14,7 @@ import { Folder } from './fold.ts';
 import { type ImageTable, imageDdl, imageTables } from './image.ts';
 import { type LogPlace, verifyGroups } from './log-check.ts';
 import type { Mutex } from './mutex.ts';
+import { foldNext } from './rebuild.ts';
 import { Meta, readBase, type ShardIdentity } from './shard-file.ts';
 import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 
@@ -166,23 +165,6 @@ async function compareWithFold(ports: AuditPorts, pool: StoragePool, shard: Audi
     db.close();
     pool.remove(scratch);
   }
-}
-
-function foldNext(shard: Audited, folder: Folder, after: number): { readonly seq: number; readonly isEnd: boolean } {
-  const row = shard.db.get<{ last_seq: number; header: Uint8Array; body: Uint8Array }>(
-    'SELECT last_seq, header, body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1',
-    [after],
-  );
-  if (row === undefined) return { seq: after, isEnd: true };
-  const where = `${shard.file}, group after seq ${after}`;
-  const header = decodeGroupHeader(row.header, where);
-  const ops = decodeOps(row.body, header.opCount, where);
-  folder.fold(
-    ops.map((op) => folder.read(op)),
-    header.firstSeq,
-    header.time,
-  );
-  return { seq: row.last_seq, isEnd: false };
 }
 
 /** Undefined when the tables changed meanwhile. Each turn asks for the rows behind the last key, so nothing stays open between turns. */

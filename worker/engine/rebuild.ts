@@ -50,7 +50,8 @@ export async function rebuildFromLog(
       for (const statement of imageDdl(from.definition)) db.exec(statement);
       createLocalTables(db);
       for (const table of ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_receipt']) copyTable(from.db, db, table);
-      foldAll(db, from.definition, file);
+      const folder = new Folder(from.definition, db);
+      for (let at = { seq: 0, isEnd: false }; !at.isEnd; ) at = foldNext({ db, file }, folder, at.seq);
     });
     await pool.flush(file);
     return { file, db };
@@ -85,22 +86,24 @@ function copyTable(source: Database, target: Database, table: string): void {
   }
 }
 
-function foldAll(db: Database, definition: ShardDefinition, file: string): void {
-  const folder = new Folder(definition, db);
-  for (let after = 0; ; ) {
-    const row = db.get<{ last_seq: number; header: Uint8Array; body: Uint8Array }>(
-      'SELECT last_seq, header, body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1',
-      [after],
-    );
-    if (row === undefined) return;
-    const where = `${file}, group after seq ${after}`;
-    const header = decodeGroupHeader(row.header, where);
-    const ops = decodeOps(row.body, header.opCount, where);
-    folder.fold(
-      ops.map((op) => folder.read(op)),
-      header.firstSeq,
-      header.time,
-    );
-    after = row.last_seq;
-  }
+/** Folds the stored group behind `after`, from a log that was verified. `folder` may stand on another database than the log. */
+export function foldNext(
+  log: { readonly db: Database; readonly file: string },
+  folder: Folder,
+  after: number,
+): { readonly seq: number; readonly isEnd: boolean } {
+  const row = log.db.get<{ last_seq: number; header: Uint8Array; body: Uint8Array }>(
+    'SELECT last_seq, header, body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1',
+    [after],
+  );
+  if (row === undefined) return { seq: after, isEnd: true };
+  const where = `${log.file}, group after seq ${after}`;
+  const header = decodeGroupHeader(row.header, where);
+  const ops = decodeOps(row.body, header.opCount, where);
+  folder.fold(
+    ops.map((op) => folder.read(op)),
+    header.firstSeq,
+    header.time,
+  );
+  return { seq: row.last_seq, isEnd: false };
 }

@@ -74,7 +74,7 @@ export class ShardStore {
 
   /**
    * Whether a commit may be answered before it is durable. Not on OPFS: a flush is cheap there, and after a power cut a WAL of commits that were not
-   * flushed one by one could not be told from a damaged one (wal.ts).
+   * flushed one by one could not be told from a damaged one (wal-frames.ts).
    */
   get canRelax(): boolean {
     return this.#pool.backend === 'indexeddb';

@@ -4,8 +4,9 @@
 
 import { type Remote, wrap } from 'comlink';
 import { FoldlogError, plainToError } from '../../../kernel/errors.ts';
-import { lookEveryMs, ownerOpeningMs, ownerSilenceMs, ownerWaitMs, workerRestartsMax, workerSilenceMs } from '../bounds.ts';
+import { closeMs, lookEveryMs, ownerOpeningMs, ownerSilenceMs, ownerWaitMs, workerRestartsMax, workerSilenceMs } from '../bounds.ts';
 import { type Build, otherBuild, standingOf } from '../builds.ts';
+import { pause } from '../deadline.ts';
 import type { EngineCalls, News, Outcome, SavedPlace, StoreSettings, TabCard } from '../protocol.ts';
 import { ChannelEndpoint } from '../tabs/channel-endpoint.ts';
 import { clientLockName, lineName, type OwnerCard, type Presence, PresenceChannel } from '../tabs/presence.ts';
@@ -104,7 +105,7 @@ export class EngineLink {
   /** Lets the worker finish what runs, then ends it. The store stays open in other tabs. */
   async close(): Promise<void> {
     try {
-      await this.#own?.host.stop();
+      await Promise.race([this.#own?.host.stop(), pause(closeMs)]); // a worker that hangs is ended all the same
     } finally {
       this.#end(
         new FoldlogError('unavailable', { where: 'workspace', reason: 'closed', found: 'a closed store', expected: 'an open one' }),
