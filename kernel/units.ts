@@ -32,6 +32,7 @@ export type PublicKey = Brand<Bytes, 'PublicKey'>;
 export type Signature = Brand<Bytes, 'Signature'>;
 
 export const integerMax = Number.MAX_SAFE_INTEGER;
+export const epochMax = 0xffff_ffff;
 
 function integerUnit<T>(name: string, max: number, min = 0): (value: number) => T {
   return (value) => {
@@ -53,7 +54,7 @@ function bytesUnit<T>(name: string, length: number): (value: Uint8Array) => T {
 }
 
 export const seq = integerUnit<Seq>('seq', integerMax);
-export const epoch = integerUnit<Epoch>('epoch', 0xffff_ffff, 1);
+export const epoch = integerUnit<Epoch>('epoch', epochMax, 1);
 export const slot = integerUnit<Slot>('slot', integerMax);
 export const timeMs = integerUnit<TimeMs>('time', integerMax);
 

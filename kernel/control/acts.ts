@@ -1,8 +1,9 @@
 // The acts of the control log: what an entry may say, decoded strictly from canonical JSON. What they mean is in fold.ts.
 // Table: docs/format.md#acts. An act this version does not know stops the reader with upgradeNeeded: it may decide who writes.
 
-import { base64urlToBytes, bytesToBase64url } from '../bytes.ts';
+import { bytesToBase64url } from '../bytes.ts';
 import { FoldlogError } from '../errors.ts';
+import { JsonFields } from '../json-fields.ts';
 import { controlActsMax, nameLengthMax } from '../limits.ts';
 import { type JsonValue, jsonFault } from '../op-body.ts';
 import {
@@ -98,46 +99,46 @@ export function actsFromJson(json: JsonValue, where: string): readonly Act[] {
   if (!Array.isArray(json) || json.length < 1 || json.length > controlActsMax) {
     throw FoldlogError.corrupt({ where, reason: 'badAct', found: 'no list of acts', expected: `1 to ${controlActsMax} acts` });
   }
-  return json.map((entry: JsonValue, i) => actFromJson(new Fields(entry, `${where}, act ${i + 1}`)));
+  return json.map((entry: JsonValue, i) => actFromJson(new JsonFields(entry, { where: `${where}, act ${i + 1}`, reason: 'badAct' })));
 }
 
-function actFromJson(fields: Fields): Act {
+function actFromJson(fields: JsonFields): Act {
   const act = fields.text('act');
   switch (act) {
     case 'genesis':
-      return fields.end({
+      return fields.end<Act>({
         act,
-        name: fields.name('name'),
+        name: nameIn(fields, 'name'),
         owner: publicKey(fields.bytes('owner', 32)),
-        device: fields.name('device'),
+        device: nameIn(fields, 'device'),
         recovery: publicKey(fields.bytes('recovery', 32)),
         nonce: fields.bytes('nonce', 16),
         time: timeMs(fields.integer('time')),
       });
     case 'relay':
-      return fields.end({ act, key: publicKey(fields.bytes('key', 32)), incarnation: incarnation(fields.bytes('incarnation', 16)) });
+      return fields.end<Act>({ act, key: publicKey(fields.bytes('key', 32)), incarnation: incarnation(fields.bytes('incarnation', 16)) });
     case 'invite':
-      return fields.end({
+      return fields.end<Act>({
         act,
         key: publicKey(fields.bytes('key', 32)),
-        role: fields.role('role'),
+        role: roleIn(fields),
         expiresAt: timeMs(fields.integer('expiresAt')),
         uses: fields.integer('uses'),
       });
     case 'device':
-      return fields.end({
+      return fields.end<Act>({
         act,
         key: publicKey(fields.bytes('key', 32)),
-        name: fields.name('name'),
+        name: nameIn(fields, 'name'),
         invite: keyId(fields.bytes('invite', 16)),
         proof: signature(fields.bytes('proof', 64)),
       });
     case 'shard':
-      return fields.end({
+      return fields.end<Act>({
         act,
         nonce: fields.bytes('nonce', 16),
-        kind: fields.name('kind'),
-        name: fields.name('name'),
+        kind: nameIn(fields, 'kind'),
+        name: nameIn(fields, 'name'),
         writer: keyId(fields.bytes('writer', 16)),
       });
     default:
@@ -150,66 +151,15 @@ function actFromJson(fields: Fields): Act {
   }
 }
 
-/** Strict access to the fields of one act: each asked for exactly once, in the order they are written. */
-class Fields {
-  readonly where: string;
-  readonly #values: Readonly<Record<string, JsonValue>>;
-  readonly #asked: string[] = [];
+function nameIn(fields: JsonFields, field: string): string {
+  const value = fields.text(field);
+  if (!isName(value)) throw fields.bad(`a bad ${field}`, `1 to ${nameLengthMax} characters, none of them for paths, quotes or control`);
+  return value;
+}
 
-  constructor(json: JsonValue, where: string) {
-    this.where = where;
-    if (typeof json !== 'object' || json === null || Array.isArray(json)) throw this.#bad('another shape', 'an object');
-    this.#values = json as Readonly<Record<string, JsonValue>>;
-  }
-
-  text(field: string): string {
-    const value = this.#take(field);
-    if (typeof value !== 'string') throw this.#bad(`${field} of another type`, 'text');
-    return value;
-  }
-
-  name(field: string): string {
-    const value = this.text(field);
-    if (!isName(value)) throw this.#bad(`a bad ${field}`, `1 to ${nameLengthMax} characters, none of them for paths, quotes or control`);
-    return value;
-  }
-
-  role(field: string): Role {
-    const value = this.text(field);
-    const role = roles.find((known) => known === value);
-    if (role === undefined) throw this.#bad(`role ${JSON.stringify(value.slice(0, nameLengthMax))}`, roles.join(', '));
-    return role;
-  }
-
-  integer(field: string): number {
-    const value = this.#take(field);
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw this.#bad(`a bad ${field}`, 'an integer from 0');
-    return value;
-  }
-
-  bytes(field: string, length: number): Uint8Array<ArrayBuffer> {
-    const value = base64urlToBytes(this.text(field), `${this.where}, ${field}`);
-    if (value.length !== length) throw this.#bad(`${value.length} bytes of ${field}`, `${length}`);
-    return value;
-  }
-
-  /** Refuses fields nobody asked for, and another order: one act has one spelling. */
-  end<T extends Act>(act: T): T {
-    const written = Object.keys(this.#values);
-    if (written.length !== this.#asked.length || written.some((name, i) => name !== this.#asked[i])) {
-      throw this.#bad(`fields ${written.join(', ').slice(0, 200)}`, this.#asked.join(', '));
-    }
-    return act;
-  }
-
-  #take(field: string): JsonValue {
-    this.#asked.push(field);
-    const value = Object.hasOwn(this.#values, field) ? this.#values[field] : undefined;
-    if (value === undefined) throw this.#bad(`no ${field}`, `the field ${field}`);
-    return value;
-  }
-
-  #bad(found: string, expected: string): FoldlogError {
-    return FoldlogError.corrupt({ where: this.where, reason: 'badAct', found, expected });
-  }
+function roleIn(fields: JsonFields): Role {
+  const value = fields.text('role');
+  const role = roles.find((known) => known === value);
+  if (role === undefined) throw fields.bad(`role ${JSON.stringify(value.slice(0, nameLengthMax))}`, roles.join(', '));
+  return role;
 }

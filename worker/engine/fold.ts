@@ -6,10 +6,12 @@ import { FoldlogError } from '../../kernel/errors.ts';
 import type { JsonValue, Op } from '../../kernel/op-body.ts';
 import { systemClassPrefix } from '../../kernel/op-body.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
+import { isSystemOp, readSystemOp, type SystemOp } from '../../kernel/system-ops.ts';
 import { type Seq, seq, type TimeMs } from '../../kernel/units.ts';
-import type { OpClass, OpInput, ReducerDb, ShardDefinition } from '../../shards/define.ts';
+import type { OpClass, OpInput, OpPlace, ReducerDb, ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
 import { withoutAmbient } from './fold-guard.ts';
+import { foldSystemOp } from './system-fold.ts';
 
 /** SQL functions whose answer is not a function of the rows. */
 const impureFunctions = new Set([
@@ -33,11 +35,10 @@ const impureFunctions = new Set([
   'load_extension',
 ]);
 
-/** An op whose payload passed its schema, ready to encode and fold. */
-export interface ReadyOp {
-  readonly op: Op;
-  readonly opClass: OpClass;
-}
+/** An op that is ready to fold: an app's, whose payload passed its schema and is of the present version, or one of the engine's own. */
+export type ReadyOp =
+  | { readonly kind: 'app'; readonly op: Op; readonly opClass: OpClass }
+  | { readonly kind: 'system'; readonly op: Op; readonly system: SystemOp };
 
 export class Folder {
   readonly #definition: ShardDefinition;
@@ -73,7 +74,7 @@ export class Folder {
     const opClass = this.#classOf(name);
     const result = validate(opClass.schema, payload, `op ${name}`);
     const op = { class: name, version: opClass.version, payload: result as JsonValue };
-    return { op: id === undefined ? op : { ...op, id }, opClass };
+    return { kind: 'app', op: id === undefined ? op : { ...op, id }, opClass };
   }
 
   /**
@@ -81,6 +82,7 @@ export class Folder {
    * @throws {FoldlogError} `upgradeNeeded` `unknownClass`, `newerClass`
    */
   read(op: Op): ReadyOp {
+    if (isSystemOp(op)) return { kind: 'system', op, system: readSystemOp(op, `ops of ${this.#definition.kind}`) };
     const opClass = Object.hasOwn(this.#definition.spec.ops, op.class) ? this.#definition.spec.ops[op.class] : undefined;
     const where = `op class ${op.class} of ${this.#definition.kind}`;
     if (opClass === undefined) {
@@ -101,7 +103,7 @@ export class Folder {
     }
     let payload = op.payload;
     for (let version = op.version; version < opClass.version; version++) payload = opClass.upcast[version]?.(payload) ?? payload;
-    return { op: { ...op, version: opClass.version, payload }, opClass };
+    return { kind: 'app', op: { ...op, version: opClass.version, payload }, opClass };
   }
 
   /**
@@ -111,16 +113,21 @@ export class Folder {
   fold(ops: readonly ReadyOp[], firstSeq: Seq, time: TimeMs): void {
     withoutAmbient(() => {
       let at = firstSeq;
-      for (const { op, opClass } of ops) {
-        try {
-          opClass.reduce(this.#guarded, op.payload, { seq: at, time });
-        } catch (cause) {
-          if (isHostFailure(cause)) throw cause;
-          throw asReducerFailure(cause, `reducer of ${op.class}, seq ${at}`);
-        }
+      for (const ready of ops) {
+        if (ready.kind === 'system') foldSystemOp(this.#db, this.#definition, ready.system);
+        else this.#reduce(ready, { seq: at, time });
         at = seq(at + 1);
       }
     });
+  }
+
+  #reduce({ op, opClass }: Extract<ReadyOp, { kind: 'app' }>, at: OpPlace): void {
+    try {
+      opClass.reduce(this.#guarded, op.payload, at);
+    } catch (cause) {
+      if (isHostFailure(cause)) throw cause;
+      throw asReducerFailure(cause, `reducer of ${op.class}, seq ${at.seq}`);
+    }
   }
 
   #classOf(name: string): OpClass {

@@ -1,0 +1,87 @@
+// The engine's own ops, as they stand in a body beside the app's: class `foldlog.<name>`, version 1, a payload of fixed fields in one spelling.
+// Layout: docs/format.md#system-ops. What they do to a shard's tables is in worker/engine/system-fold.ts; decisions 0003 and 0004.
+
+import { bytesToBase64url } from './bytes.ts';
+import { FoldlogError } from './errors.ts';
+import { JsonFields } from './json-fields.ts';
+import type { JsonValue, Op } from './op-body.ts';
+import { systemClassPrefix } from './op-body.ts';
+import { type Epoch, epoch, epochMax, type Hash, hash, type Seq, type ShardId, type Slot, seq, shardId, slot } from './units.ts';
+
+/** A place in a chain where a group was born: what its rebase must name for ever. */
+export interface Origin {
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
+  readonly firstSeq: Seq;
+  readonly lastSeq: Seq;
+}
+
+export type SystemOp =
+  /** The state from here on is that of another schema version or fold (decision 0004). */
+  | { readonly kind: 'schemaMoved'; readonly from: number; readonly to: number; readonly foldId: Hash }
+  /** First op of a group that is saved again (decision 0003): where it stranded, the cut it stands above, and the control slot of that cut. */
+  | {
+      readonly kind: 'rebased';
+      readonly from: Origin;
+      readonly cut: Seq;
+      readonly controlSlot: Slot;
+      /** Where it was first saved, when it was rebased before. */
+      readonly born: Origin | undefined;
+    };
+
+const classes = { schemaMoved: 'foldlog.schemaMoved', rebased: 'foldlog.rebased' } as const satisfies Record<SystemOp['kind'], string>;
+
+export const isSystemOp = (op: Op): boolean => op.class.startsWith(systemClassPrefix);
+
+export function systemOp(made: SystemOp): Op {
+  return { class: classes[made.kind], version: 1, payload: payloadOf(made) };
+}
+
+function payloadOf(made: SystemOp): JsonValue {
+  if (made.kind === 'schemaMoved') return { from: made.from, to: made.to, foldId: bytesToBase64url(made.foldId) };
+  const { from, cut, controlSlot, born } = made;
+  const payload = { from: originToJson(from), cut, controlSlot };
+  return born === undefined ? payload : { ...payload, born: originToJson(born) };
+}
+
+const originToJson = (origin: Origin): JsonValue => ({
+  shard: bytesToBase64url(origin.shard),
+  epoch: origin.epoch,
+  firstSeq: origin.firstSeq,
+  lastSeq: origin.lastSeq,
+});
+
+/**
+ * Reads one of the engine's own ops.
+ * @throws {FoldlogError} `upgradeNeeded` `unknownClass`, `newerClass`: of a newer engine · `corrupt` `badSystemOp`
+ */
+export function readSystemOp(op: Op, where: string): SystemOp {
+  const known = (Object.keys(classes) as SystemOp['kind'][]).find((kind) => classes[kind] === op.class);
+  if (known === undefined || op.version > 1) {
+    throw new FoldlogError('upgradeNeeded', {
+      where,
+      reason: known === undefined ? 'unknownClass' : 'newerClass',
+      found: `the engine's class ${op.class}, version ${op.version}`,
+      expected: `version 1 of ${Object.values(classes).join(', ')}`,
+    });
+  }
+  const fields = new JsonFields(op.payload, { where: `${where}, ${op.class}`, reason: 'badSystemOp' });
+  if (known === 'schemaMoved') {
+    return fields.end({ kind: known, from: fields.integer('from'), to: fields.integer('to'), foldId: hash(fields.bytes('foldId', 32)) });
+  }
+  const from = originIn(fields, 'from');
+  const cut = seq(fields.integer('cut'));
+  const controlSlot = slot(fields.integer('controlSlot'));
+  return fields.end({ kind: known, from, cut, controlSlot, born: fields.has('born') ? originIn(fields, 'born') : undefined });
+}
+
+function originIn(fields: JsonFields, field: string): Origin {
+  const at = new JsonFields(fields.value(field), { where: `${fields.where}, ${field}`, reason: 'badSystemOp' });
+  const shard = shardId(at.bytes('shard', 16));
+  const inEpoch = at.integer('epoch');
+  if (inEpoch < 1 || inEpoch > epochMax) throw at.bad(`epoch ${inEpoch}`, `1 to ${epochMax}`);
+  const firstSeq = seq(at.integer('firstSeq'));
+  const lastSeq = seq(at.integer('lastSeq'));
+  if (firstSeq < 1 || lastSeq < firstSeq) throw at.bad(`seqs ${firstSeq} to ${lastSeq}`, 'a range from 1 on');
+  return at.end({ shard, epoch: epoch(inEpoch), firstSeq, lastSeq });
+}
