@@ -44,6 +44,14 @@ test('a connection the browser has cut is opened again, and every flush that res
   expect(seen.connections).toBeGreaterThan(8);
 });
 
+test('a request that the browser refuses outright leaves nothing of its batch', async () => {
+  const { rows, calls } = await run<{ readonly rows: readonly unknown[]; readonly calls: number }>({
+    ...{ kind: 'refused', backend: 'indexeddb', store: 'refused' },
+  });
+  expect(calls).toBe(12);
+  expect(rows).toEqual(Array(12).fill({ error: 'unavailable indexedDbFailed', untouched: 64 }));
+});
+
 test('a file over IndexedDB loads whole and checked: 1, 13 and 50 MB', async () => {
   for (const megabytes of [1, 13, 50]) {
     const at = { backend: 'indexeddb', store: `load-${megabytes}` } as const;

@@ -18,6 +18,8 @@ export type PoolJob = { readonly backend: Backend; readonly store: string } & (
   | { readonly kind: 'commits'; readonly count: number; readonly durability: Durability }
   /** Commits and flushes while the connection to IndexedDB is closed behind the pool's back. */
   | { readonly kind: 'cut' }
+  /** Commits and flushes, in which the browser refuses one request after the other: what memory that ran out does to the copy of a page. */
+  | { readonly kind: 'refused' }
 );
 
 export type PoolAnswer = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly message: string };
@@ -56,6 +58,8 @@ async function work(job: PoolJob): Promise<unknown> {
       return commits(pool, job.count);
     case 'cut':
       return cut(pool, opened);
+    case 'refused':
+      return refused(pool);
   }
 }
 
@@ -131,6 +135,47 @@ async function cut(pool: StoragePool, opened: readonly IDBDatabase[]): Promise<u
   const again = await pool.open(file);
   setExclusive(again, pool);
   return { rows: again.value('SELECT count(*) FROM t'), connections: opened.length };
+}
+
+/** Every flush is refused at another of its requests; each time the file must read back as the flush before left it. */
+async function refused(pool: StoragePool): Promise<unknown> {
+  let db = await made(pool);
+  db.run('WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < 64) INSERT INTO t SELECT k, zeroblob(2000) FROM n');
+  await pool.flush(file);
+  const rows: unknown[] = [];
+  let calls = 0;
+  for (let call = 1; call <= 12; call++) {
+    db.run('UPDATE t SET v = randomblob(2000)');
+    const allow = refuseCall(call, () => calls++);
+    const error = await (pool.flush(file) ?? Promise.resolve()).then(
+      () => undefined,
+      (cause: unknown) => cause as { readonly kind?: string; readonly reason?: string },
+    );
+    allow();
+    db.close();
+    await pool.revert(file); // throws when what is there is not one commit
+    db = await pool.open(file);
+    setExclusive(db, pool);
+    rows.push({ error: `${error?.kind} ${error?.reason}`, untouched: db.value('SELECT count(*) FROM t WHERE v = zeroblob(2000)') });
+  }
+  return { rows, calls };
+}
+
+/** The n-th `put` from now on throws at once, as it does when its value cannot be copied. */
+function refuseCall(n: number, heard: () => void): () => void {
+  const stores = IDBObjectStore.prototype;
+  const { put } = stores;
+  let calls = 0;
+  stores.put = function (...args) {
+    if (++calls === n) {
+      heard();
+      throw new DOMException('the value could not be copied', 'DataCloneError');
+    }
+    return put.apply(this, args);
+  };
+  return () => {
+    stores.put = put;
+  };
 }
 
 function watchConnections(opened: IDBDatabase[]): void {

@@ -1,7 +1,7 @@
 // The page store of mirrored files in IndexedDB (decision 0009): one transaction per batch, strict, which first looks who owns the store. Reopens
 // when the browser cuts the connection; whether a batch had landed by then, its number says when it is sent again.
 
-import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
+import { type DBSchema, type IDBPDatabase, type IDBPTransaction, openDB } from 'idb';
 import { FoldlogError } from '../../../kernel/errors.ts';
 import { type CommitOutcome, judgeOwner, type PageBatch, type PageStore } from '../../engine/mirror/page-store.ts';
 import { makeOwner, readOwner, type StoredFile, type StoredOwner, type StoredPage } from '../../engine/mirror/stored.ts';
@@ -98,34 +98,55 @@ export class IdbPageStore implements PageStore {
   async #commit(db: Connection, batch: PageBatch): Promise<void> {
     const transaction = db.transaction(['owner', 'file', 'page'], 'readwrite', { durability: this.#durability });
     const end = endOf(transaction);
-    const [owners, files, pages] = [transaction.objectStore('owner'), transaction.objectStore('file'), transaction.objectStore('page')];
-    const reading = owners.get(ownerKey);
-    const writing: Promise<unknown>[] = [];
-    for (const change of batch.changes) {
-      const [file, dropFrom] = change.kind === 'put' ? [change.record.file, change.dropFrom] : [change.file, 0];
-      if (dropFrom !== undefined) writing.push(pages.delete(pagesOf(file, dropFrom)));
-      if (change.kind === 'remove') writing.push(files.delete(file));
-      else writing.push(...change.pages.map((page) => pages.put(page)), files.put(change.record));
+    const giveUp = async (): Promise<void> => {
+      try {
+        transaction.abort();
+      } catch {
+        // It has ended already.
+      }
+      await end;
+    };
+    let reading: Promise<StoredOwner | undefined>;
+    try {
+      reading = transaction.objectStore('owner').get(ownerKey);
+      reading.catch(() => undefined); // awaited below, if it comes to that
+      this.#write(transaction, batch);
+    } catch (error) {
+      // A request the browser refuses at once (its value could not be copied) ends nothing by itself: those before it would complete, and stand.
+      await giveUp();
+      throw error;
     }
-    writing.push(owners.put(makeOwner(this.#epoch, batch.number), ownerKey));
-    void Promise.allSettled(writing); // the transaction's end speaks for them
     let verdict: ReturnType<typeof judgeOwner> = 'apply';
     try {
       verdict = judgeOwner(await reading, this.#epoch, this.name, batch);
     } catch (error) {
       if (error instanceof FoldlogError) {
-        transaction.abort();
-        await end;
+        await giveUp();
         throw error;
       }
       // The read fell with its transaction, whose end says why.
     }
-    if (verdict === 'landed') {
-      transaction.abort();
-      await end;
-      return;
+    if (verdict === 'landed') await giveUp();
+    else await landed(end);
+  }
+
+  #write(transaction: IDBPTransaction<PagesSchema, ('owner' | 'file' | 'page')[], 'readwrite'>, batch: PageBatch): void {
+    const [owners, files, pages] = [transaction.objectStore('owner'), transaction.objectStore('file'), transaction.objectStore('page')];
+    const writing: Promise<unknown>[] = [];
+    try {
+      for (const change of batch.changes) {
+        const [file, dropFrom] = change.kind === 'put' ? [change.record.file, change.dropFrom] : [change.file, 0];
+        if (dropFrom !== undefined) writing.push(pages.delete(pagesOf(file, dropFrom)));
+        if (change.kind === 'remove') writing.push(files.delete(file));
+        else {
+          for (const page of change.pages) writing.push(pages.put(page));
+          writing.push(files.put(change.record));
+        }
+      }
+      writing.push(owners.put(makeOwner(this.#epoch, batch.number), ownerKey));
+    } finally {
+      void Promise.allSettled(writing); // the transaction's end speaks for them
     }
-    await landed(end);
   }
 
   /** Work that may be done again: once more on a new connection when this one was cut. */
