@@ -82,6 +82,9 @@ export const controlCacheMsMax = 10_000;
 /** Clock difference a signed request may show. */
 export const requestSkewMsMax = 5 * 60_000;
 
+/** Ops that are folded from the first slot without being asked where a shard has no checkpoint: about 1.5 s on a phone, as much on a desktop (decision 0013). */
+export const genesisOpsMax: Readonly<Record<FormFactor, number>> = { phone: 25_000, desktop: 250_000 };
+
 /** Shards in one query: SQLite attaches at most 10 databases. */
 export const queryShardsMax = 9;
 /** Rows a live query may hold: beyond, ask for a page. */

@@ -21,6 +21,8 @@ export const relayPaths = {
   /** GET: slot objects after a slot, framed; at least one when there is one, then as many as fit in `bytes`. */
   log: (workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number): string =>
     `${shardPath(workspace, shard)}/log?after=${after}&bytes=${bytes}`,
+  /** GET: how long the log is, as JSON. */
+  logHead: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/head`,
   /** POST: a checkpoint statement. */
   checkpoints: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/checkpoints`,
   /** GET: the newest statement; 204 when there is none. */
@@ -50,6 +52,14 @@ export interface RelayInfo {
   readonly suite: number;
   /** The largest push this deployment takes, inflated. */
   readonly runBytesMax: number;
+}
+
+/** What `GET …/head` answers: for consent and progress, never evidence. Zeros while the log is empty. */
+export interface LogLength {
+  readonly slot: number;
+  readonly seq: number;
+  /** Of all slot objects. */
+  readonly bytes: number;
 }
 
 /** Several objects in one answer: each behind its length as u32. */

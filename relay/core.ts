@@ -17,7 +17,7 @@ import { type CommitPorts, commitPush } from './commit.ts';
 import { ControlLogs, type ControlView } from './control.ts';
 import { keyFor, type Purpose, placeOf, readCredential, requireShard, requireSignature } from './entitlement.ts';
 import { discardBody, readBody } from './http-body.ts';
-import { readLog } from './log-reads.ts';
+import { readLength, readLog } from './log-reads.ts';
 import type { ObjectStore } from './object-store.ts';
 import { probeStore } from './probe.ts';
 import { statusOf } from './refusals.ts';
@@ -133,6 +133,7 @@ class RelayCore implements Relay {
     app.post(`${workspace}/control`, (c) => this.#appendControl(c));
     app.post(`${shard}/push`, (c) => this.#push(c));
     app.get(`${shard}/log`, (c) => this.#readLog(c));
+    app.get(`${shard}/head`, (c) => this.#readLength(c));
     app.post(`${shard}/checkpoints`, (c) => this.#putStatement(c));
     app.get(`${shard}/checkpoints/newest`, (c) => this.#newestStatement(c));
     app.put(`${shard}/chunks/:chunk`, (c) => this.#putChunk(c));
@@ -142,6 +143,7 @@ class RelayCore implements Relay {
       [`${workspace}/control`, 'GET, POST'],
       [`${shard}/push`, 'POST'],
       [`${shard}/log`, 'GET'],
+      [`${shard}/head`, 'GET'],
       [`${shard}/checkpoints`, 'POST'],
       [`${shard}/checkpoints/newest`, 'GET'],
       [`${shard}/chunks/:chunk`, 'GET, PUT'],
@@ -186,6 +188,11 @@ class RelayCore implements Relay {
     const { place } = await this.#shardRequest(c, 'read', 0);
     const bytesMax = Math.min(numberOf(c, 'bytes', this.#answerBytesMax), this.#answerBytesMax);
     return bytesAnswer(encodeFrames(await readLog(this.#ports, place, afterOf(c), bytesMax)));
+  }
+
+  async #readLength(c: Context): Promise<Response> {
+    const { place } = await this.#shardRequest(c, 'read', 0);
+    return Response.json(await readLength(this.#ports, place));
   }
 
   async #putStatement(c: Context): Promise<Response> {

@@ -2,10 +2,13 @@
 // (links, seals, relay signature); what it does check is that the reader's own position still stands.
 
 import type { Bytes } from '../kernel/bytes.ts';
+import type { Deflate } from '../kernel/ports.ts';
+import type { LogLength } from '../kernel/relay-api.ts';
 import { type Slot, slot } from '../kernel/units.ts';
 import { objectKeys, type ShardPlace } from '../shards/object-keys.ts';
 import { rolledBack, slotName, storeTrouble } from './refusals.ts';
 import { type SettlePorts, untilKnown } from './settle.ts';
+import { newestSlot, reachOf, readSlot } from './slots.ts';
 
 /** Slots asked for at once: starts at one, since most polls find nothing, and grows while there is more. */
 const readAheadMax = 8;
@@ -21,6 +24,15 @@ export async function readLog(ports: SettlePorts, place: ShardPlace, after: Slot
   const standing = after === 0 ? Promise.resolve() : requireSlot(ports, place, after);
   const [objects] = await Promise.all([readOn(ports, place, after, bytesMax), standing]);
   return objects;
+}
+
+/** How far the log reaches: slots probed for, the newest one read. */
+export async function readLength(ports: SettlePorts & { readonly deflate: Deflate }, place: ShardPlace): Promise<LogLength> {
+  const newest = await newestSlot(ports, place, slot(0));
+  const stored = newest === 0 ? undefined : await readSlot(ports, place, newest);
+  if (stored === undefined) return { slot: 0, seq: 0, bytes: 0 };
+  const { head } = await reachOf(ports.deflate, stored.object);
+  return { slot: newest, seq: head.seq, bytes: stored.object.bytesBefore + stored.bytes.length };
 }
 
 async function readOn(ports: SettlePorts, place: ShardPlace, after: Slot, bytesMax: number): Promise<readonly Bytes[]> {

@@ -1,6 +1,7 @@
 // Reading a shard's log, and the signed requests that guard reads and uploads.
 
 import { describe, expect, it } from 'vitest';
+import { textFromUtf8 } from '../../kernel/bytes.ts';
 import { requestSkewMsMax } from '../../kernel/limits.ts';
 import { relayPaths } from '../../kernel/relay-api.ts';
 import { signRequest } from '../../kernel/request-signature.ts';
@@ -34,6 +35,19 @@ describe('reading a log', () => {
     expect(await shard.readLog(send, shard.writer, slot(0), 3 * framed - 1)).toHaveLength(2);
     const small = sendTo(testHost({ store: host.store, time: host.time, settings: { answerBytesMax: framed } }));
     expect(await shard.readLog(small, shard.writer, slot(0), 1_000_000)).toHaveLength(1);
+  });
+
+  it('says how long the log is, and zeros before its first slot', async () => {
+    const { send, shard, workspace } = await foundedShop();
+    const lengthNow = async () => {
+      const path = relayPaths.logHead(workspace.id, shard.id);
+      return JSON.parse(textFromUtf8(okBody(await workspace.signed(send, shard.writer, 'GET', path)), 'length'));
+    };
+    expect(await lengthNow()).toEqual({ slot: 0, seq: 0, bytes: 0 });
+    for (let n = 0; n < 5; n++) await shard.push(send);
+    const objects = await shard.readLog(send);
+    const bytes = objects.reduce((sum, object) => sum + object.length, 0);
+    expect(await lengthNow()).toEqual({ slot: 5, seq: shard.head.seq, bytes });
   });
 
   it('a poll that finds nothing new is two store reads', async () => {

@@ -2,6 +2,7 @@
 // with whatever the disk kept.
 
 import { portableSigner, portableVerifier } from '../../kernel/ed25519.ts';
+import type { FormFactor } from '../../kernel/limits.ts';
 import type { Http, Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { Engine, type EngineSettings } from '../../worker/engine/engine.ts';
@@ -73,6 +74,7 @@ export type Medium = Pick<SimDisk | SimPageStore, 'calls' | 'isStopped' | 'stopA
 export interface DeviceOptions {
   readonly backend?: Backend;
   readonly bytesMax?: number;
+  readonly formFactor?: FormFactor;
   /** Breaks the pool on purpose: for controls that must be found. */
   readonly wrap?: (pool: StoragePool) => StoragePool;
 }
@@ -134,7 +136,7 @@ export class SimDevice {
         bulkDigest: syncDigest,
         http: this.#http === undefined ? undefined : this.#lifelong(this.#http, life),
       },
-      { definitions: this.#definitions, pollMs: 1_000, onLoss },
+      { definitions: this.#definitions, pollMs: 1_000, onLoss, formFactor: this.#options.formFactor ?? 'desktop' },
     );
     return this.#engine;
   }

@@ -49,7 +49,7 @@ class Machine {
         ...{ pool: housed.pool, vault: this.vault, verdict: 'simulated', clock, scheduler, random: this.world.random('engine') },
         ...{ verifier: portableVerifier, deflate: syncDeflate, bulkDigest: syncDigest, http: undefined },
       },
-      { definitions: [till], pollMs: 1_000, onLoss: 'refuse' },
+      { definitions: [till], pollMs: 1_000, onLoss: 'refuse', formFactor: 'desktop' },
     );
     return { engine, housed };
   }

@@ -54,7 +54,8 @@ export async function openStore(prepared: Prepared, settings: StoreSettings, def
     meter: storageMeter(),
     http: settings.relay === undefined ? undefined : webHttp(settings.relay),
   };
-  const engine = await Engine.open(ports, { definitions, pollMs: settings.pollMs, onLoss: settings.onLoss ?? 'refuse' });
+  const { pollMs, onLoss = 'refuse', formFactor = 'desktop' } = settings;
+  const engine = await Engine.open(ports, { definitions, pollMs, onLoss, formFactor });
   // biome-ignore lint/suspicious/noConsole: the one line that says where data lives
   console.info(`foldlog: store ${settings.store} on ${pool.backend} (${pool.durability}). ${verdict}`);
   addEventListener('online', () => engine.wake(true));

@@ -2,10 +2,10 @@
 
 export { FoldlogError } from '../../kernel/errors.ts';
 export { type Sql, type SqlValue, sql } from '../../shards/sql.ts';
-export type { EngineStatus } from '../engine/engine.ts';
 export type { LostShard, OnLoss } from '../engine/loss.ts';
 export type { InviteOptions } from '../engine/membership.ts';
 export type { Published } from '../engine/publish.ts';
+export type { EngineStatus } from '../engine/status.ts';
 export type { Backend } from '../engine/storage-pool.ts';
 export type { Live } from './page/live.ts';
 export type { GroupRef, OpOf, RowsOf, Saved, SaveOptions, Shard } from './page/shard.ts';

@@ -5,12 +5,13 @@ import { errorToPlain, FoldlogError, isPlainError, type PlainError, plainToError
 import type { FormFactor } from '../../kernel/limits.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
-import type { EngineStatus } from '../engine/engine.ts';
+import type { Bootstrap, GenesisConsent } from '../engine/follow.ts';
 import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { OnLoss } from '../engine/loss.ts';
 import type { InviteOptions } from '../engine/membership.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
+import type { EngineStatus } from '../engine/status.ts';
 import type { Backend } from '../engine/storage-pool.ts';
 import type { Build } from './builds.ts';
 
@@ -71,6 +72,8 @@ export interface EngineCalls {
   publish(handle: string): Promise<Outcome<Published>>;
   flush(handle: string): Promise<Outcome<void>>;
   follow(pattern: string): Promise<Outcome<void>>;
+  startFromGenesis(kind: string, name: string, options: GenesisConsent): Promise<Outcome<Bootstrap>>;
+  cancelGenesis(kind: string, name: string): Promise<Outcome<void>>;
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   status(): Promise<Outcome<unknown>>;
   /** Whether anybody looks at status: nobody pays for it otherwise. */

@@ -7,9 +7,11 @@ import { isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { type ControlState, deviceOf, shardOf } from '../../kernel/control/fold.ts';
 import { sha256 } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import type { FormFactor } from '../../kernel/limits.ts';
 import type { Deflate, Signer, Verifier } from '../../kernel/ports.ts';
 import { short, type WorkspaceId } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
+import { planStart } from '../../shards/start-plan.ts';
 import type { Database } from './database.ts';
 import { requireImage } from './image.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
@@ -17,7 +19,7 @@ import { writeCursor } from './replica.ts';
 import { addLocalTables, createShardFile, Meta, openShardFile, type ShardIdentity, setExclusive, setPragmas } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
-/** `open`: own file · `checkpoint`: newest statement and the groups after it · `genesis`: from the first slot. */
+/** `open`: own file · `checkpoint`: newest statement and the groups after it · `genesis`: from the first slot (decision 0013). */
 export type BootstrapPath = 'open' | 'checkpoint' | 'genesis';
 
 export interface BootstrapPorts {
@@ -36,31 +38,56 @@ export interface ReplicaPlace {
 export interface Started {
   readonly db: Database;
   readonly path: BootstrapPath;
+  /** How long the relay says the log is, where it was asked. */
+  readonly seqAtRelay: number | undefined;
 }
 
-/** @throws {FoldlogError} typed; nothing half-loaded stays behind */
+/** What is known of the wish beyond the place. */
+export interface StartWish {
+  readonly isGenesisAsked: boolean;
+  readonly formFactor: FormFactor;
+}
+
+/** @throws {FoldlogError} typed; nothing half-loaded stays behind. `unavailable` `noCheckpoint`: too long a log to fold unasked */
 export async function startReplica(
   ports: BootstrapPorts,
   pool: StoragePool,
   at: { readonly workspace: WorkspaceId; readonly control: ControlState },
   place: ReplicaPlace,
+  wish: StartWish,
 ): Promise<Started> {
   if (pool.has(place.file)) {
     const db = await openShardFileIfReady(pool, place);
-    if (db !== undefined) return { db, path: 'open' };
+    if (db !== undefined) return { db, path: 'open', seqAtRelay: undefined };
     pool.remove(place.file);
   }
   const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
-  const statement = answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
-  await pool.reserve(1);
+  const { isGenesisAsked } = wish;
+  const statement = isGenesisAsked
+    ? undefined
+    : answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
   if (statement === undefined) {
+    const { seq: committedOps } = answerOrThrow(await ports.relay.logHead(at.workspace, place.identity.id, ports.signer), where);
+    const plan = planStart({ ...wish, hasCheckpoint: false, committedOps });
+    if (plan.kind === 'refuse') throw noCheckpoint(where, committedOps, plan.opsMax);
+    await pool.reserve(1);
     const db = createShardFile(pool, place.file, place.definition, place.identity);
-    return { db, path: 'genesis' };
+    return { db, path: 'genesis', seqAtRelay: committedOps };
   }
+  await pool.reserve(1);
   const checkpoint = await requireCheckpoint(ports.verifier, at.control, place, statement, where);
   const image = await fetchImage(ports, at.workspace, checkpoint, where);
-  return { db: await loadImage(pool, place, checkpoint, image, where), path: 'checkpoint' };
+  return { db: await loadImage(pool, place, checkpoint, image, where), path: 'checkpoint', seqAtRelay: undefined };
 }
+
+const noCheckpoint = (where: string, ops: number, opsMax: number): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'noCheckpoint',
+    found: `none, and ${ops} ops to fold`,
+    expected: `a checkpoint, or at most ${opsMax} ops`,
+    todo: 'let the device that writes the shard publish one; or fold all of it with startFromGenesis',
+  });
 
 /** Undefined when the file was being loaded and never became ready. */
 async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Promise<Database | undefined> {

@@ -35,6 +35,11 @@ export class Database {
     return this.#handle.isOpen();
   }
 
+  /** Rows inserted, changed or deleted since the connection was opened. */
+  get rowsTouched(): number {
+    return this.sqlite3.capi.sqlite3_total_changes(this.#handle);
+  }
+
   /** Statements without parameters or results, not cached. */
   exec(text: string): void {
     this.#handle.exec(text);

@@ -2,33 +2,22 @@
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import type { Act, Role } from '../../kernel/control/acts.ts';
+import type { Act } from '../../kernel/control/acts.ts';
 import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { auditAfterMs, auditEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
-import type {
-  BulkDigest,
-  Clock,
-  Deflate,
-  Http,
-  Random,
-  Scheduler,
-  Signer,
-  StorageMeter,
-  StorageUse,
-  Verifier,
-} from '../../kernel/ports.ts';
+import { auditAfterMs, auditEveryMs, type FormFactor, ownOpenAfterMs } from '../../kernel/limits.ts';
+import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, StorageMeter, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
-import { ControlReplica, type LinkState } from './control.ts';
+import { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
-import { Follower, type ReplicaStatus } from './follow.ts';
+import { type Bootstrap, Follower, type GenesisConsent } from './follow.ts';
 import { currentFile, settleGenerations, shardFileName } from './generations.ts';
 import { Loop } from './loop.ts';
 import {
@@ -50,7 +39,8 @@ import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
-import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
+import type { EngineEvent, EngineStatus } from './status.ts';
+import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
@@ -77,31 +67,8 @@ export interface EngineSettings {
   readonly pollMs: number;
   /** What opening does when files or the device's key are gone: tell, or go on with what is left and follow what was committed (loss.ts). */
   readonly onLoss: OnLoss;
-}
-
-export type EngineEvent =
-  | { readonly kind: 'status' }
-  | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
-  | { readonly kind: 'changed'; readonly shard: string };
-
-export interface EngineStatus {
-  readonly backend: StoragePool['backend'];
-  readonly durability: DurabilityClass;
-  readonly verdict: string;
-  /** Room for all of this origin; undefined where the browser does not say. */
-  readonly storage: StorageUse | undefined;
-  readonly key: Signer['hold'];
-  readonly workspace:
-    | { readonly id: string; readonly name: string; readonly device: string; readonly role: Role; readonly isAtRelay: boolean }
-    | undefined;
-  readonly link: LinkState;
-  readonly own: readonly OwnShardStatus[];
-  readonly followed: readonly ReplicaStatus[];
-  /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
-  readonly lost: readonly LostShard[];
-  /** Acts the control log refused, and shards that could not be started, in words. */
-  readonly troubles: readonly string[];
-  readonly traffic: Readonly<Traffic>;
+  /** What kind of device this is: how much is folded without being asked (decision 0013). */
+  readonly formFactor: FormFactor;
 }
 
 export class Engine {
@@ -142,7 +109,7 @@ export class Engine {
       this.#follower = new Follower(
         { ...ports, relay, signer: at.signer },
         ports.pool,
-        { file: at.file, control: at.control, definitions: this.#definitions, traffic },
+        { file: at.file, control: at.control, definitions: this.#definitions, traffic, formFactor: settings.formFactor },
         (replica) => this.#tell({ kind: 'changed', shard: handleOf(replica.identity) }),
       );
     }
@@ -258,10 +225,27 @@ export class Engine {
 
   /** Follows shards of other devices: `till/*`. */
   async follow(pattern: string): Promise<void> {
-    if (this.#follower === undefined) throw FoldlogError.misuse({ where: 'follow', reason: 'noRelay', found: 'no relay', expected: 'one' });
-    this.#follower.addRule(pattern);
+    this.#requireFollower('follow').addRule(pattern);
     await this.#file.flush();
     this.#followLoop.wake(true);
+  }
+
+  /** Folds a followed shard anew from its first slot. Throws as `Follower.startFromGenesis`. */
+  async startFromGenesis(kind: string, name: string, options: GenesisConsent = {}): Promise<Bootstrap> {
+    const level = this.#requireFollower(`start of ${kind}/${name}`).startFromGenesis(kind, name, options);
+    this.#followLoop.wake(true);
+    return level;
+  }
+
+  /** Calls off a fold from genesis; its promise rejects `cancelled`, and the shard starts again by the usual path. */
+  async cancelGenesis(kind: string, name: string): Promise<void> {
+    this.#requireFollower(`start of ${kind}/${name}`).cancelGenesis(kind, name);
+    this.#followLoop.wake(true);
+  }
+
+  #requireFollower(where: string): Follower {
+    if (this.#follower !== undefined) return this.#follower;
+    throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'no relay', expected: 'one' });
   }
 
   /** Reads across own and followed shards that match a pattern, on one look at each. */

@@ -2,9 +2,9 @@
 // One loop for all of them; each keeps its own cursor, and one that cannot go on does not hold up the others.
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import { deviceOf } from '../../kernel/control/fold.ts';
+import { deviceOf, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
+import { type FormFactor, replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
@@ -33,6 +33,11 @@ export interface Bootstrap {
   readonly ms: number;
   readonly bytes: number;
   readonly groupsFolded: number;
+  readonly opsFolded: number;
+  /** Rows inserted, changed or deleted while it folded; those of an image are not touched one by one. */
+  readonly rowsTouched: number;
+  /** Seq of the newest op the relay said it has, when it was asked: for progress. */
+  readonly seqAtRelay: number | undefined;
   readonly isLevel: boolean;
 }
 
@@ -44,6 +49,18 @@ export interface ReplicaStatus {
   readonly bootstrap: Bootstrap;
   readonly stopped: FoldlogError | undefined;
   readonly audit: AuditReport | undefined;
+}
+
+/** What a person agreed to, who was told that it may take minutes and battery. */
+export interface GenesisConsent {
+  readonly evenOnPhone?: boolean;
+}
+
+/** Somebody waits for a fold of the whole chain. */
+interface GenesisWish {
+  stage: 'asked' | 'begun' | 'cancelled';
+  readonly resolve: (bootstrap: Bootstrap) => void;
+  readonly reject: (error: FoldlogError) => void;
 }
 
 interface Followed {
@@ -72,6 +89,9 @@ export class Follower {
   readonly #followed = new Map<string, Followed>();
   /** Shards that could not be started, by id: told in status, tried again each round. */
   readonly #failed = new Map<string, FoldlogError>();
+  /** Shards that somebody asked to fold from their first slot (decision 0013), by id. */
+  readonly #genesis = new Map<string, GenesisWish>();
+  readonly #formFactor: FormFactor;
   #rules: readonly FollowRule[];
   #opened: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -84,6 +104,7 @@ export class Follower {
       readonly control: ControlReplica;
       readonly definitions: ReadonlyMap<string, ShardDefinition>;
       readonly traffic: Traffic;
+      readonly formFactor: FormFactor;
     },
     onChange: (shard: Replica) => void,
   ) {
@@ -93,6 +114,7 @@ export class Follower {
     this.#control = at.control;
     this.#definitions = at.definitions;
     this.#traffic = at.traffic;
+    this.#formFactor = at.formFactor;
     this.#onChange = onChange;
     this.#rules = at.file.rules().map(followRule);
   }
@@ -102,6 +124,41 @@ export class Follower {
     const rule = followRule(pattern);
     this.#file.addRule(pattern);
     this.#rules = [...this.#rules, rule];
+  }
+
+  /**
+   * Drops what is here of a followed shard and folds its chain from the first slot. Resolves when it is level with the relay; `round` does the work. Until
+   * then it is read as of the seq that is reached.
+   * @throws {FoldlogError} `misuse` `notOnPhone`, `unknownShard`, `notFollowed`, `genesisRunning` · `corrupt`, `upgradeNeeded`: where the chain cannot be folded · `unavailable` `cancelled`
+   */
+  startFromGenesis(kind: string, name: string, { evenOnPhone = false }: GenesisConsent): Promise<Bootstrap> {
+    const where = `start of ${kind}/${name}`;
+    if (this.#formFactor === 'phone' && !evenOnPhone) {
+      const todo = 'start from a checkpoint, or pass evenOnPhone after asking the person';
+      throw FoldlogError.misuse({ where, reason: 'notOnPhone', found: 'a phone', expected: 'a desktop', todo });
+    }
+    const entry = this.#requireShard(kind, name, where);
+    if (!this.#rules.some((rule) => rule.matches(entry))) {
+      throw FoldlogError.misuse({ where, reason: 'notFollowed', found: 'a shard this device does not follow', expected: 'follow() first' });
+    }
+    const id = bytesToHex(entry.id);
+    if (this.#genesis.has(id)) {
+      throw FoldlogError.misuse({ where, reason: 'genesisRunning', found: 'a fold from genesis under way', expected: 'one at a time' });
+    }
+    return new Promise((resolve, reject) => this.#genesis.set(id, { stage: 'asked', resolve, reject }));
+  }
+
+  /** Drops what was folded so far; the shard starts again by the usual path. Nothing when none runs. */
+  cancelGenesis(kind: string, name: string): void {
+    const wish = this.#genesis.get(bytesToHex(this.#requireShard(kind, name, `start of ${kind}/${name}`).id));
+    if (wish !== undefined) wish.stage = 'cancelled';
+  }
+
+  #requireShard(kind: string, name: string, where: string): ShardEntry {
+    const { state } = this.#control;
+    const entry = state === undefined ? undefined : shardNamed(state, kind, name);
+    if (entry !== undefined) return entry;
+    throw FoldlogError.misuse({ where, reason: 'unknownShard', found: 'no such shard', expected: 'one of the control log' });
   }
 
   get replicas(): readonly Replica[] {
@@ -160,6 +217,7 @@ export class Follower {
     const mine = this.#ports.signer.publicKey;
     // Own shards whose file is gone are followed without a rule: somebody here relied on them.
     const lost = new Set(this.#file.shards().flatMap(({ hold, id }) => (hold === 'lost' ? [bytesToHex(id)] : [])));
+    await this.#heedWishes();
     let isMore = false;
     let isFailed = false;
     for (const entry of state.shards.values()) {
@@ -173,9 +231,11 @@ export class Follower {
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
         isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
+        if (followed.bootstrap.isLevel) this.#endWish(id, ({ resolve }) => resolve(followed.bootstrap));
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
+        if (failure.kind !== 'unavailable' && failure.kind !== 'unknown') this.#endWish(id, ({ reject }) => reject(failure));
         const followed = this.#followed.get(id);
         if (followed === undefined) this.#failed.set(id, failure);
         else {
@@ -187,6 +247,22 @@ export class Follower {
     }
     if (isFailed) return 'failed';
     return isMore ? 'more' : 'idle';
+  }
+
+  /** Makes room for folds that were asked for, and ends those that were called off. */
+  async #heedWishes(): Promise<void> {
+    for (const [id, wish] of [...this.#genesis]) {
+      const followed = this.#followed.get(id);
+      if (wish.stage !== 'begun' && followed !== undefined) await this.#drop(id, followed);
+      if (wish.stage === 'asked') wish.stage = 'begun';
+      if (wish.stage === 'cancelled') this.#endWish(id, ({ reject }) => reject(cancelled()));
+    }
+  }
+
+  #endWish(id: string, end: (wish: GenesisWish) => void): void {
+    const wish = this.#genesis.get(id);
+    this.#genesis.delete(id);
+    if (wish !== undefined) end(wish);
   }
 
   /** Looks at every replica; one that is damaged is dropped, and started again in the next round. Nothing of it was this device's alone. */
@@ -213,6 +289,7 @@ export class Follower {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#opened;
+    for (const id of [...this.#genesis.keys()]) this.#endWish(id, ({ reject }) => reject(cancelled()));
     for (const { replica } of this.#followed.values()) await replica.mutex.own('other', () => replica.close());
     this.#followed.clear();
   }
@@ -235,7 +312,9 @@ export class Follower {
     }
     const ticks = this.#ports.clock.ticks();
     const bytes = this.#traffic.received;
-    const { db, path } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, { file, definition, identity });
+    const wish = { isGenesisAsked: this.#genesis.has(bytesToHex(shard.id)), formFactor: this.#formFactor };
+    const place = { file, definition, identity };
+    const { db, path, seqAtRelay } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, place, wish);
     await this.#pool.flush(file); // a marker bears witness to what is there
     await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
     this.#file.holdShard({ ...identity, hold: 'replica' });
@@ -247,6 +326,9 @@ export class Follower {
         ms: this.#ports.clock.ticks() - ticks,
         bytes: this.#traffic.received - bytes,
         groupsFolded: 0,
+        opsFolded: 0,
+        rowsTouched: 0,
+        seqAtRelay,
         isLevel: false,
       },
       error: undefined,
@@ -274,20 +356,48 @@ export class Follower {
     const where = `log of ${replica.identity.kind}/${replica.identity.name}`;
     const answer = await this.#ports.relay.log(workspace, replica.identity.id, replica.cursor.slot, pullBytes, this.#ports.signer);
     const objects = answerOrThrow(answer, where);
+    const { isLevel } = followed.bootstrap;
+    let at = { seq: replica.cursor.head.seq, rows: replica.rowsTouched, ticks, bytes };
     let folded = 0;
-    for (const object of objects) folded += await replica.take(object, { writer, relays });
-    followed.error = undefined;
-    const { bootstrap } = followed;
-    if (!bootstrap.isLevel) {
-      followed.bootstrap = {
-        path: bootstrap.path,
-        ms: bootstrap.ms + this.#ports.clock.ticks() - ticks,
-        bytes: bootstrap.bytes + this.#traffic.received - bytes,
-        groupsFolded: bootstrap.groupsFolded + folded,
-        isLevel: objects.length === 0,
+    for (const object of objects) {
+      const groups = await replica.take(object, { writer, relays });
+      folded += groups;
+      if (isLevel) continue;
+      // Told object by object: a long start shows how far it is.
+      const { bootstrap } = followed;
+      const now = {
+        seq: replica.cursor.head.seq,
+        rows: replica.rowsTouched,
+        ticks: this.#ports.clock.ticks(),
+        bytes: this.#traffic.received,
       };
+      followed.bootstrap = {
+        ...bootstrap,
+        ms: bootstrap.ms + now.ticks - at.ticks,
+        bytes: bootstrap.bytes + now.bytes - at.bytes,
+        groupsFolded: bootstrap.groupsFolded + groups,
+        opsFolded: bootstrap.opsFolded + now.seq - at.seq,
+        rowsTouched: bootstrap.rowsTouched + now.rows - at.rows,
+      };
+      at = now;
+      this.#onChange(replica);
+    }
+    followed.error = undefined;
+    if (!isLevel && objects.length === 0) {
+      const { bootstrap } = followed;
+      const ms = bootstrap.ms + this.#ports.clock.ticks() - ticks;
+      followed.bootstrap = { ...bootstrap, ms, bytes: bootstrap.bytes + this.#traffic.received - bytes, isLevel: true };
     }
     if (folded > 0 || objects.length === 0) this.#onChange(replica);
     return objects.length > 0;
   }
 }
+
+const cancelled = (): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where: 'start from genesis',
+    reason: 'cancelled',
+    found: 'a fold that was called off',
+    expected: 'it to end',
+    todo: 'nothing is lost: the shard starts by the usual path',
+  });

@@ -8,7 +8,7 @@ import { FoldlogError, isPlainError, plainToError } from '../../kernel/errors.ts
 import { chunkBytes, requestMsMax, runBytesMax } from '../../kernel/limits.ts';
 import type { Clock, Http, HttpRequest, Signer } from '../../kernel/ports.ts';
 import { receiptBytes } from '../../kernel/receipt.ts';
-import { decodeFrames, type RelayInfo, relayPaths } from '../../kernel/relay-api.ts';
+import { decodeFrames, type LogLength, type RelayInfo, relayPaths } from '../../kernel/relay-api.ts';
 import { signRequest } from '../../kernel/request-signature.ts';
 import type { Hash, ShardId, Slot, WorkspaceId } from '../../kernel/units.ts';
 
@@ -23,6 +23,7 @@ export interface RelayClient {
   appendControl(workspace: WorkspaceId, entry: Bytes): Promise<Answer<Bytes>>;
   push(workspace: WorkspaceId, shard: ShardId, push: Bytes): Promise<Answer<Bytes>>;
   log(workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number, signer: Signer): Promise<Answer<readonly Bytes[]>>;
+  logHead(workspace: WorkspaceId, shard: ShardId, signer: Signer): Promise<Answer<LogLength>>;
   newestCheckpoint(workspace: WorkspaceId, shard: ShardId, signer: Signer): Promise<Answer<Bytes | undefined>>;
   publishCheckpoint(workspace: WorkspaceId, shard: ShardId, statement: Bytes, signer: Signer): Promise<Answer<undefined>>;
   chunk(workspace: WorkspaceId, shard: ShardId, chunk: Hash, signer: Signer): Promise<Answer<Bytes>>;
@@ -77,6 +78,8 @@ export function relayClient(http: Http, clock: Clock, traffic: Traffic): RelayCl
         await ask(get(relayPaths.log(workspace, shard, after, bytes)), bytes + runBytesMax + 4096, { workspace, signer }),
         'log answer',
       ),
+    logHead: async (workspace, shard, signer) =>
+      decoded(await ask(get(relayPaths.logHead(workspace, shard)), smallAnswerBytesMax, { workspace, signer }), readLength),
     newestCheckpoint: async (workspace, shard, signer) => {
       const answer = await ask(get(relayPaths.newestCheckpoint(workspace, shard)), checkpointBytesMax, { workspace, signer });
       if (answer.kind === 'ok' && answer.value.status === 204) return { kind: 'ok', value: undefined };
@@ -143,6 +146,13 @@ function readInfo(body: Bytes): RelayInfo {
     });
   }
   return { key: info.key, format: info.format, suite: info.suite, runBytesMax: info.runBytesMax };
+}
+
+function readLength(body: Bytes): LogLength {
+  const { slot, seq, bytes } = JSON.parse(textFromUtf8(body, 'log length')) as Partial<LogLength>;
+  const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (isCount(slot) && isCount(seq) && isCount(bytes)) return { slot, seq, bytes };
+  throw FoldlogError.corrupt({ where: 'log length', reason: 'badLogLength', found: 'other fields', expected: 'slot, seq, bytes' });
 }
 
 const describe = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

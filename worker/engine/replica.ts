@@ -90,6 +90,11 @@ export class Replica {
     });
   }
 
+  /** Rows inserted, changed or deleted on this connection. */
+  get rowsTouched(): number {
+    return this.#db.rowsTouched;
+  }
+
   get cursor(): Cursor {
     return this.#cursor;
   }

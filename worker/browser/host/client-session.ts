@@ -8,12 +8,14 @@ import { groupId } from '../../../kernel/units.ts';
 import type { OpInput } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
 import type { Row } from '../../engine/database.ts';
-import type { Engine, EngineEvent } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Bootstrap, GenesisConsent } from '../../engine/follow.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
 import type { OwnShard } from '../../engine/own-shard.ts';
 import type { Published } from '../../engine/publish.ts';
 import type { SaveSource } from '../../engine/save.ts';
+import type { EngineEvent } from '../../engine/status.ts';
 import { statusEveryMs } from '../bounds.ts';
 import {
   answer,
@@ -119,6 +121,14 @@ export class ClientSession implements EngineCalls {
 
   follow(pattern: string): Promise<Outcome<void>> {
     return answer(() => this.#engine().follow(pattern));
+  }
+
+  startFromGenesis(kind: string, name: string, options: GenesisConsent): Promise<Outcome<Bootstrap>> {
+    return answer(() => this.#engine().startFromGenesis(kind, name, options));
+  }
+
+  cancelGenesis(kind: string, name: string): Promise<Outcome<void>> {
+    return answer(() => this.#engine().cancelGenesis(kind, name));
   }
 
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>> {

@@ -4,10 +4,11 @@ import { assertNever, FoldlogError, plainToError } from '../../../kernel/errors.
 import type { FormFactor } from '../../../kernel/limits.ts';
 import type { ShardDefinition } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
-import type { EngineStatus } from '../../engine/engine.ts';
+import type { Bootstrap, GenesisConsent } from '../../engine/follow.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { OnLoss } from '../../engine/loss.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
+import type { EngineStatus } from '../../engine/status.ts';
 import type { Backend } from '../../engine/storage-pool.ts';
 import { pollMsDefault } from '../bounds.ts';
 import { buildOf } from '../builds.ts';
@@ -39,6 +40,12 @@ export interface WorkspaceOptions<Definitions extends readonly ShardDefinition[]
   readonly onLoss?: OnLoss;
   /** How often the relay is asked for news, ms. */
   readonly pollMs?: number;
+}
+
+export interface GenesisOptions extends GenesisConsent {
+  /** `opsAtRelay`: how many there are, as the relay said when it began. */
+  readonly onProgress?: (at: { readonly opsFolded: number; readonly opsAtRelay: number | undefined }) => void;
+  readonly signal?: AbortSignal;
 }
 
 export type ShardKinds<Definitions extends readonly ShardDefinition[]> = Definitions[number]['kind'];
@@ -138,6 +145,33 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   /** Follows shards of other devices, now and later: `till/*`. */
   follow(pattern: string): Promise<void> {
     return this.#link.call('read', (engine) => engine.follow(pattern));
+  }
+
+  /**
+   * Folds a followed shard anew from its first slot: for recovery, when its checkpoint is doubted or there is none. It takes time in proportion to all its
+   * history, in the worker; saves and reads go on, and rows are as of the seq reached. `onProgress` hears how far it is; `signal` calls it off, and the shard
+   * then starts by the usual path. A fold that the end of the app breaks off is finished after the next start.
+   * @throws {FoldlogError} `misuse` `notOnPhone` (unless `evenOnPhone`), `notFollowed`, `unknownShard` · `unavailable` `cancelled` · `corrupt` the chain does not verify
+   */
+  async startFromGenesis(kind: ShardKinds<Definitions>, name: string, options: GenesisOptions = {}): Promise<Bootstrap> {
+    const { evenOnPhone = false, onProgress, signal } = options;
+    const cancel = (): void => this.#link.hint((engine) => engine.cancelGenesis(kind, name));
+    const unwatch =
+      onProgress === undefined
+        ? undefined
+        : this.subscribe(({ followed }) => {
+            const at = followed.find((shard) => shard.kind === kind && shard.name === name)?.bootstrap;
+            if (at?.path === 'genesis') onProgress({ opsFolded: at.opsFolded, opsAtRelay: at.seqAtRelay });
+          });
+    signal?.addEventListener('abort', cancel);
+    try {
+      const level = this.#link.call('once', (engine) => engine.startFromGenesis(kind, name, { evenOnPhone }));
+      if (signal?.aborted === true) cancel();
+      return await level;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      unwatch?.();
+    }
   }
 
   /** Answers statements over all own and followed shards a pattern names; `shardKind` and `shardName` stand in front of each table's columns. */

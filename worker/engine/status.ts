@@ -1,0 +1,35 @@
+// What an engine tells about itself: the status a page shows, and the events that say when it is worth asking again.
+
+import type { Role } from '../../kernel/control/acts.ts';
+import type { Signer, StorageUse } from '../../kernel/ports.ts';
+import type { LinkState } from './control.ts';
+import type { ReplicaStatus } from './follow.ts';
+import type { LostShard } from './loss.ts';
+import type { OwnShardStatus } from './own-shard.ts';
+import type { Traffic } from './relay-client.ts';
+import type { DurabilityClass, StoragePool } from './storage-pool.ts';
+
+export type EngineEvent =
+  | { readonly kind: 'status' }
+  | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
+  | { readonly kind: 'changed'; readonly shard: string };
+
+export interface EngineStatus {
+  readonly backend: StoragePool['backend'];
+  readonly durability: DurabilityClass;
+  readonly verdict: string;
+  /** Room for all of this origin; undefined where the browser does not say. */
+  readonly storage: StorageUse | undefined;
+  readonly key: Signer['hold'];
+  readonly workspace:
+    | { readonly id: string; readonly name: string; readonly device: string; readonly role: Role; readonly isAtRelay: boolean }
+    | undefined;
+  readonly link: LinkState;
+  readonly own: readonly OwnShardStatus[];
+  readonly followed: readonly ReplicaStatus[];
+  /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
+  readonly lost: readonly LostShard[];
+  /** Acts the control log refused, and shards that could not be started, in words. */
+  readonly troubles: readonly string[];
+  readonly traffic: Readonly<Traffic>;
+}
