@@ -1,5 +1,5 @@
 // The engine's own ops, as they stand in a body beside the app's: class `foldlog.<name>`, version 1, a payload of fixed fields in one spelling.
-// Layout: docs/format.md#system-ops. What they do to a shard's tables is in worker/engine/system-fold.ts; decisions 0003 and 0004.
+// What they do to a shard's tables is in worker/engine/system-fold.ts; decisions 0003 and 0004.
 
 import { bytesToBase64url } from './bytes.ts';
 import { FoldlogError } from './errors.ts';
