@@ -1,6 +1,6 @@
 // `npm run bench -- <name> [--json] [--groups=1,1000] [--rounds=5] [--parts=start]`: runs one bench by name. A whole run writes its results and
 // says where; one that was cut short by a flag shows them only.
-const benches = { commit: './commit.mjs', storage: './storage.mjs', flushes: './flushes.mjs' };
+const benches = { commit: './commit.mjs', storage: './storage.mjs', flushes: './flushes.mjs', 'cold-start': './cold-start.mjs' };
 
 const [name = '', ...flags] = process.argv.slice(2);
 const file = Object.hasOwn(benches, name) ? benches[/** @type {keyof typeof benches} */ (name)] : undefined;

@@ -104,6 +104,28 @@ describe('a fold from genesis', () => {
     }
   }, 120_000);
 
+  test('that is asked for while the shard is being pulled is one from genesis', async () => {
+    const { shop, shard } = await longShop(66, 2_000);
+    await shop.world.finish('published', shard.publish());
+    const device = await joined(shop, 'office', 'desktop');
+    await shop.level(device, shard);
+    const fetch = shop.relay.fetch.bind(shop.relay);
+    let goOn: (() => void) | undefined;
+    shop.relay.fetch = async (request) => {
+      if (request.url.includes('/log?'))
+        await new Promise<void>((resolve) => {
+          goOn = resolve;
+        });
+      return fetch(request);
+    };
+    device.engine.wake(true);
+    await shop.world.run('a pull is under way', () => goOn !== undefined);
+    const genesis = device.engine.startFromGenesis('till', 'till-1');
+    shop.relay.fetch = fetch;
+    goOn?.();
+    expect(await shop.world.finish('genesis', genesis)).toMatchObject({ path: 'genesis', isLevel: true });
+  }, 60_000);
+
   test('of a shard nobody follows, or that is not there, is misuse', async () => {
     const shop = new SimShop(64);
     const shard = await shop.found();

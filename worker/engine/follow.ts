@@ -231,11 +231,11 @@ export class Follower {
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
         isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
-        if (followed.bootstrap.isLevel) this.#endWish(id, ({ resolve }) => resolve(followed.bootstrap));
+        if (followed.bootstrap.isLevel) this.#endBegun(id, ({ resolve }) => resolve(followed.bootstrap));
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
-        if (failure.kind !== 'unavailable' && failure.kind !== 'unknown') this.#endWish(id, ({ reject }) => reject(failure));
+        if (failure.kind !== 'unavailable' && failure.kind !== 'unknown') this.#endBegun(id, ({ reject }) => reject(failure));
         const followed = this.#followed.get(id);
         if (followed === undefined) this.#failed.set(id, failure);
         else {
@@ -263,6 +263,11 @@ export class Follower {
     const wish = this.#genesis.get(id);
     this.#genesis.delete(id);
     if (wish !== undefined) end(wish);
+  }
+
+  /** Of a wish that is being worked at: one that came during a pull waits for its own round. */
+  #endBegun(id: string, end: (wish: GenesisWish) => void): void {
+    if (this.#genesis.get(id)?.stage === 'begun') this.#endWish(id, end);
   }
 
   /** Looks at every replica; one that is damaged is dropped, and started again in the next round. Nothing of it was this device's alone. */
