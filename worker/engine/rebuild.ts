@@ -3,7 +3,6 @@
 
 import { decodeGroupHeader } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { decodeOps } from '../../kernel/op-body.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
@@ -99,11 +98,6 @@ export function foldNext(
   if (row === undefined) return { seq: after, isEnd: true };
   const where = `${log.file}, group after seq ${after}`;
   const header = decodeGroupHeader(row.header, where);
-  const ops = decodeOps(row.body, header.opCount, where);
-  folder.fold(
-    ops.map((op) => folder.read(op)),
-    header.firstSeq,
-    header.time,
-  );
+  folder.foldGroup(header, row.body, where);
   return { seq: row.last_seq, isEnd: false };
 }

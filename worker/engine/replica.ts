@@ -6,7 +6,6 @@ import { type CommitGroup, lastSeqOf } from '../../kernel/commit-group.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { sliceMsMax } from '../../kernel/limits.ts';
-import { decodeOps } from '../../kernel/op-body.ts';
 import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
 import { type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
 import { decodeSlotObject, type SlotObject, verifySlotObject } from '../../kernel/segment.ts';
@@ -210,19 +209,8 @@ export class Replica {
     if (group.content.kind === 'erased') {
       throw FoldlogError.corrupt({ where, reason: 'erased', found: 'an erased body', expected: 'a start from a checkpoint above it' });
     }
-    let ops: ReturnType<typeof decodeOps>;
-    try {
-      ops = decodeOps(group.content.body, group.header.opCount, where);
-    } catch (error) {
-      if (error instanceof FoldlogError && error.reason === 'badBody') return; // void for every reader alike (decision 0001)
-      throw error;
-    }
     // The writer's time, as the writer folded it: state is a function of the chain, not of when the relay saw it.
-    this.#folder.fold(
-      ops.map((op) => this.#folder.read(op)),
-      group.header.firstSeq,
-      group.header.time,
-    );
+    this.#folder.foldGroup(group.header, group.content.body, where);
   }
 }
 
