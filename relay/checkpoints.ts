@@ -11,7 +11,7 @@ import { sha256 } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { chunkBytes } from '../kernel/limits.ts';
 import { isSameHead } from '../kernel/run.ts';
-import { type Hash, noHash, type PublicKey, short } from '../kernel/units.ts';
+import { type Hash, noHash, type PublicKey, type Seq, short } from '../kernel/units.ts';
 import { objectKeys, type ShardPlace } from '../shards/object-keys.ts';
 import type { CommitPorts } from './commit.ts';
 import { unknownDevice } from './entitlement.ts';
@@ -60,6 +60,23 @@ export async function readChunk(ports: SettlePorts, place: ShardPlace, name: Has
 export async function newestStatement(ports: SettlePorts, place: ShardPlace): Promise<Bytes | undefined> {
   const number = await newestNumber(ports, (at) => objectKeys.checkpoint(place, at), 0);
   return number === 0 ? undefined : readStatement(ports, place, number);
+}
+
+/** The newest statement whose head is not above `upTo`, by bisecting: along the numbers heads never fall. Statements that were deleted lie below all that stand. */
+export async function newestStatementUpTo(ports: SettlePorts, place: ShardPlace, upTo: Seq): Promise<Bytes | undefined> {
+  let low = 0; // not above, or gone
+  let high = (await newestNumber(ports, (at) => objectKeys.checkpoint(place, at), 0)) + 1;
+  let found: Bytes | undefined;
+  while (high - low > 1) {
+    const middle = low + Math.floor((high - low) / 2);
+    const bytes = await readStatement(ports, place, middle);
+    if (bytes !== undefined && decodeCheckpoint(bytes, `checkpoint ${middle}`).head.seq > upTo) high = middle;
+    else {
+      low = middle;
+      found = bytes ?? found;
+    }
+  }
+  return found;
 }
 
 /**

@@ -8,11 +8,11 @@ import { errorToPlain, FoldlogError, type PlainError } from '../kernel/errors.ts
 import { controlEntryBytesMax, runBytesMax } from '../kernel/limits.ts';
 import type { Clock, Deflate, Random, Scheduler, Signer, Verifier } from '../kernel/ports.ts';
 import { chunkFromPath, encodeFrames, type RelayInfo, shardFromPath, workspaceFromPath } from '../kernel/relay-api.ts';
-import { type ShardId, type Slot, slot, type WorkspaceId } from '../kernel/units.ts';
+import { type ShardId, type Slot, seq, slot, type WorkspaceId } from '../kernel/units.ts';
 import { formatVersion, suite } from '../kernel/wire.ts';
 import { boundedStore } from './bounded-store.ts';
 import { ByteBudget } from './byte-budget.ts';
-import { chunkStoredBytesMax, newestStatement, putChunk, putStatement, readChunk } from './checkpoints.ts';
+import { chunkStoredBytesMax, newestStatement, newestStatementUpTo, putChunk, putStatement, readChunk } from './checkpoints.ts';
 import { type CommitPorts, commitPush } from './commit.ts';
 import { ControlLogs, type ControlView } from './control.ts';
 import { keyFor, type Purpose, placeOf, readCredential, requireShard, requireSignature } from './entitlement.ts';
@@ -196,7 +196,10 @@ class RelayCore implements Relay {
 
   async #newestStatement(c: Context): Promise<Response> {
     const { place } = await this.#shardRequest(c, 'read', 0);
-    const bytes = await newestStatement(this.#ports, place);
+    const isBounded = c.req.query('upTo') !== undefined;
+    const bytes = await (isBounded
+      ? newestStatementUpTo(this.#ports, place, seq(numberOf(c, 'upTo', 0)))
+      : newestStatement(this.#ports, place));
     return bytes === undefined ? new Response(null, { status: 204 }) : bytesAnswer(bytes);
   }
 

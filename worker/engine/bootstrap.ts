@@ -75,8 +75,8 @@ async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Pro
   return isReady ? openShardFile(pool, place.file, place.definition, place.identity) : undefined;
 }
 
-/** The checks of DESIGN §7 on the statement: shard, signer, schema, fold. */
-async function requireCheckpoint(
+/** The checks of a loader on the statement (docs/durability.md#checkpoint): shard, signer, schema, fold. */
+export async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
   place: ReplicaPlace,
@@ -111,7 +111,7 @@ async function requireCheckpoint(
   return checkpoint;
 }
 
-async function fetchImage(ports: BootstrapPorts, workspace: WorkspaceId, checkpoint: Checkpoint, where: string): Promise<Bytes> {
+export async function fetchImage(ports: BootstrapPorts, workspace: WorkspaceId, checkpoint: Checkpoint, where: string): Promise<Bytes> {
   const parts: Bytes[] = [];
   for (const [i, chunk] of checkpoint.chunks.entries()) {
     const stored = answerOrThrow(await ports.relay.chunk(workspace, checkpoint.shard, chunk.hash, ports.signer), where);

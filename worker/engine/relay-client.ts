@@ -10,7 +10,7 @@ import type { Clock, Http, HttpRequest, Signer } from '../../kernel/ports.ts';
 import { receiptBytes } from '../../kernel/receipt.ts';
 import { decodeFrames, type RelayInfo, relayPaths } from '../../kernel/relay-api.ts';
 import { signRequest } from '../../kernel/request-signature.ts';
-import type { Hash, ShardId, Slot, WorkspaceId } from '../../kernel/units.ts';
+import type { Hash, Seq, ShardId, Slot, WorkspaceId } from '../../kernel/units.ts';
 
 export type Answer<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -23,7 +23,7 @@ export interface RelayClient {
   appendControl(workspace: WorkspaceId, entry: Bytes): Promise<Answer<Bytes>>;
   push(workspace: WorkspaceId, shard: ShardId, push: Bytes): Promise<Answer<Bytes>>;
   log(workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number, signer: Signer): Promise<Answer<readonly Bytes[]>>;
-  newestCheckpoint(workspace: WorkspaceId, shard: ShardId, signer: Signer): Promise<Answer<Bytes | undefined>>;
+  newestCheckpoint(workspace: WorkspaceId, shard: ShardId, signer: Signer, upTo?: Seq): Promise<Answer<Bytes | undefined>>;
   publishCheckpoint(workspace: WorkspaceId, shard: ShardId, statement: Bytes, signer: Signer): Promise<Answer<undefined>>;
   chunk(workspace: WorkspaceId, shard: ShardId, chunk: Hash, signer: Signer): Promise<Answer<Bytes>>;
   putChunk(workspace: WorkspaceId, shard: ShardId, chunk: Hash, bytes: Bytes, signer: Signer): Promise<Answer<undefined>>;
@@ -77,8 +77,8 @@ export function relayClient(http: Http, clock: Clock, traffic: Traffic): RelayCl
         await ask(get(relayPaths.log(workspace, shard, after, bytes)), bytes + runBytesMax + 4096, { workspace, signer }),
         'log answer',
       ),
-    newestCheckpoint: async (workspace, shard, signer) => {
-      const answer = await ask(get(relayPaths.newestCheckpoint(workspace, shard)), checkpointBytesMax, { workspace, signer });
+    newestCheckpoint: async (workspace, shard, signer, upTo) => {
+      const answer = await ask(get(relayPaths.newestCheckpoint(workspace, shard, upTo)), checkpointBytesMax, { workspace, signer });
       if (answer.kind === 'ok' && answer.value.status === 204) return { kind: 'ok', value: undefined };
       return bodyOf(answer);
     },

@@ -11,8 +11,8 @@ import type { StoragePool } from './storage-pool.ts';
 
 /** `FOLD`, in the header of every database file of ours. */
 const applicationId = 0x464f4c44;
-/** Version of the tables below. */
-const layoutVersion = 1;
+/** Version of the tables below. Version 1 had no outbox. */
+const layoutVersion = 2;
 
 /** Kept in every checkpoint image: part of the state (decision 0003). */
 export const replicatedDdl = [
@@ -21,13 +21,24 @@ export const replicatedDdl = [
 ];
 
 /** This device's own: the log and where it stands. */
-const localDdl = [
+const layout1Ddl = [
   'CREATE TABLE foldlog_meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID',
   `CREATE TABLE foldlog_group (last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL,
   header BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, seal BLOB) STRICT`,
   'CREATE TABLE foldlog_id (id BLOB PRIMARY KEY, last_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID',
   'CREATE TABLE foldlog_receipt (seq INTEGER PRIMARY KEY, receipt BLOB NOT NULL) STRICT',
 ];
+
+/** Since layout 2: stranded groups as they stood, and what became of each (outbox.ts). */
+const outboxDdl = [
+  `CREATE TABLE foldlog_outbox (n INTEGER PRIMARY KEY, id BLOB NOT NULL, shard BLOB NOT NULL, epoch INTEGER NOT NULL, first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL, hash BLOB NOT NULL, header BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, seal BLOB,
+  cut_seq INTEGER NOT NULL, cut_slot INTEGER NOT NULL, destination BLOB, state TEXT NOT NULL, reason TEXT, to_shard BLOB, to_epoch INTEGER,
+  to_seq INTEGER, at INTEGER NOT NULL, UNIQUE (hash)) STRICT`,
+  'CREATE INDEX foldlog_outbox_id ON foldlog_outbox (id)',
+];
+
+const localDdl = [...layout1Ddl, ...outboxDdl];
 
 export interface ShardIdentity {
   readonly id: ShardId;
@@ -144,13 +155,24 @@ export async function openShardFile(
     requireSchema(meta, file, definition);
     setPragmas(db, pool);
     const isOfThisFold = isSameBytes(meta.bytes('foldId') ?? new Uint8Array(), definition.foldId);
-    if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...localDdl]);
+    const local = db.value('PRAGMA user_version') === layoutVersion ? localDdl : layout1Ddl;
+    if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...local]);
+    if (local !== localDdl) await upgradeLayout(db, pool, file);
     return db;
   } catch (error) {
     const failure = db.openingFailure(error, file);
     db.abandon();
     throw failure;
   }
+}
+
+/** From layout 1, whole and checked, to this one, in one transaction: stopped anywhere, the next open finds the one or the other. */
+async function upgradeLayout(db: Database, pool: StoragePool, file: string): Promise<void> {
+  db.transaction(() => {
+    for (const statement of outboxDdl) db.exec(statement);
+    db.exec(`PRAGMA user_version=${layoutVersion}`);
+  });
+  await pool.flush(file);
 }
 
 /**
@@ -192,7 +214,7 @@ function requireOurs(db: Database, file: string): void {
       expected: 'a Foldlog shard',
     });
   }
-  if (typeof layout !== 'number' || layout > layoutVersion) {
+  if (typeof layout !== 'number' || layout < 1 || layout > layoutVersion) {
     throw new FoldlogError('upgradeNeeded', {
       where: file,
       reason: 'newerLayout',
@@ -228,6 +250,10 @@ export class Meta {
       name,
       value,
     ]);
+  }
+
+  delete(name: string): void {
+    this.#db.run('DELETE FROM foldlog_meta WHERE name = ?', [name]);
   }
 
   number(name: string): number | undefined {
