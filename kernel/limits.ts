@@ -46,6 +46,10 @@ export const signMsMax = 10_000;
 /** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
 export const waitingCallsMax = 10_000;
 
+/** Stranded groups that are saved again at a time: they share flushes, and a kill repeats at most so many questions for an id. */
+export const rebaseGroupsMax = 256;
+export const rebaseBytesMax = transactionBytesMax;
+
 /** Background work holds a shard's mutex at most this long at a time: half a frame. */
 export const sliceMsMax = 8;
 

@@ -1,7 +1,6 @@
 // The committed groups of a shard as the relay's slots hold them, from a known slot up to a head, each slot verified as a follower verifies it. For who
 // fills a file with what others, or another copy of this device, committed (restore.ts, stranding.ts).
 
-import { isSameBytes } from '../../kernel/bytes.ts';
 import { type ControlState, deviceOf, relayKeyOf } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Deflate, Signer, Verifier } from '../../kernel/ports.ts';
@@ -108,9 +107,3 @@ const passedBy = (where: string, found: Head, expected: Head): FoldlogError =>
     found: `a segment up to seq ${found.seq} (${short(found.hash)})`,
     expected: `one that ends at seq ${expected.seq} (${short(expected.hash)}), as the control log says`,
   });
-
-/** Whether a chain holds this head: at the end of one of its groups. */
-export const isHeadOf = (heads: ReadonlyMap<number, Uint8Array>, { seq, hash }: Head): boolean => {
-  const found = heads.get(seq);
-  return found !== undefined && isSameBytes(found, hash);
-};

@@ -5,10 +5,10 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import type { Checkpoint } from '../../kernel/checkpoint.ts';
-import { decodeGroupHeader, lastSeqOf } from '../../kernel/commit-group.ts';
+import { lastSeqOf } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { isSameHead } from '../../kernel/run.ts';
-import { chainStart, type Head, hash, seq, short } from '../../kernel/units.ts';
+import { chainStart, type Head, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type BootstrapPorts, fetchImage, requireCheckpoint } from './bootstrap.ts';
 import { ChainLog } from './chain-log.ts';
@@ -44,23 +44,22 @@ export interface RestoreGoal {
 }
 
 /** A checkpoint that was found and checked, with its image. */
-interface Start {
+export interface RestoreStart {
   readonly checkpoint: Checkpoint;
   readonly image: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * The caller has the shard's mutex and knows that the log is sound.
- * @throws {FoldlogError} `corrupt` `noBase`: neither a log from genesis nor a checkpoint; what does not verify · `unavailable`: the relay is away ·
- * `storageFull`; the new file is gone then
+ * `start` is what `findStart` found for the same goal, outside of the mutex. The caller has the shard's mutex now and knows that the log is sound.
+ * @throws {FoldlogError} `corrupt`: what does not verify · `unavailable`: the relay is away · `storageFull`; the new file is gone then
  */
 export async function restoreShard(
   source: RestoreSource | undefined,
   pool: StoragePool,
   from: RestoredFrom,
   goal: RestoreGoal,
+  start: RestoreStart | undefined,
 ): Promise<Rebuilt> {
-  const start = await findStart(source, from, goal.head);
   await pool.reserve(1);
   const file = nextFile(from.file);
   if (pool.has(file)) pool.remove(file); // of a try that failed
@@ -83,8 +82,11 @@ export async function restoreShard(
   }
 }
 
-/** Undefined: the log begins at genesis, and no checkpoint can be had. */
-async function findStart(source: RestoreSource | undefined, from: RestoredFrom, head: Head): Promise<Start | undefined> {
+/**
+ * Where the state can begin: at the newest checkpoint up to `head`; undefined when the log begins at genesis and there is none.
+ * @throws {FoldlogError} `corrupt` `noBase`: neither a log from genesis nor a checkpoint; what does not verify · `unavailable`: the relay is away
+ */
+export async function findStart(source: RestoreSource | undefined, from: RestoredFrom, head: Head): Promise<RestoreStart | undefined> {
   const where = `checkpoint of ${from.identity.kind}/${from.identity.name}`;
   const base = readBase(new Meta(from.db)).head;
   const isWhole = base.seq === 0 && new ChainLog(from.db).head().seq >= head.seq;
@@ -109,7 +111,7 @@ async function newestUpTo(
   from: RestoredFrom,
   head: Head,
   where: string,
-): Promise<Start | undefined> {
+): Promise<RestoreStart | undefined> {
   const statement = answerOrThrow(await ports.relay.newestCheckpoint(workspace, from.identity.id, ports.signer, head.seq), where);
   if (statement === undefined) return undefined;
   const checkpoint = await requireCheckpoint(ports.verifier, control, from, statement, where);
@@ -219,13 +221,3 @@ const forked = (where: string, head: Head): FoldlogError =>
     found: 'a committed group that does not follow the own log',
     expected: `one after seq ${head.seq} (${short(head.hash)})`,
   });
-
-/** Head of the group before the first of the log that is not in it any more, for who must cut a log. */
-export function headInLog(db: Database, at: number): Head | undefined {
-  const row = db.get<{ header: Uint8Array; hash: Uint8Array<ArrayBuffer> }>(
-    'SELECT header, hash FROM foldlog_group WHERE last_seq <= ? ORDER BY last_seq DESC LIMIT 1',
-    [at],
-  );
-  if (row === undefined) return undefined;
-  return { seq: seq(lastSeqOf(decodeGroupHeader(row.header, 'stored group'))), hash: hash(row.hash) };
-}

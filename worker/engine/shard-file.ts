@@ -289,3 +289,9 @@ export function readBase(meta: Meta): ChainBase {
     head: { seq: seq(meta.number('baseSeq') ?? 0), hash: baseHash === undefined ? (hash(new Uint8Array(32)) as Hash) : hash(baseHash) },
   };
 }
+
+/** Where the present epoch began: the cut before it, up to which everything is committed whatever the receipts say. Undefined in the first one. */
+export function readEpochStart(meta: Meta): Head | undefined {
+  const startHash = meta.bytes('epochStartHash');
+  return startHash === undefined ? undefined : { seq: seq(meta.number('epochStartSeq') ?? 0), hash: hash(startHash) };
+}
