@@ -6,7 +6,7 @@ import { type Bytes, isSameBytes } from '../kernel/bytes.ts';
 import { type Checkpoint, decodeCheckpoint, verifyCheckpoint } from '../kernel/checkpoint.ts';
 import { headOf } from '../kernel/commit-group.ts';
 import { isRoleAtLeast } from '../kernel/control/acts.ts';
-import { type ControlState, deviceOf, type ShardEntry } from '../kernel/control/fold.ts';
+import { type ControlState, deviceOf, isWriterOf, type ShardEntry } from '../kernel/control/fold.ts';
 import { sha256 } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { chunkBytes } from '../kernel/limits.ts';
@@ -116,7 +116,7 @@ export async function putStatement(
 function signerOf(statement: Checkpoint, rights: { state: ControlState; shard: ShardEntry }, where: string): PublicKey {
   const device = deviceOf(rights.state, statement.key);
   if (device === undefined) throw unknownDevice(statement.key);
-  const isWriter = isSameBytes(device.id, rights.shard.writer) && statement.epoch === rights.shard.epoch;
+  const isWriter = isWriterOf(rights.shard, device.id) && statement.epoch === rights.shard.epoch;
   const isAdmin = isRoleAtLeast(device.role, 'admin') && statement.epoch <= rights.shard.epoch;
   if (isWriter || isAdmin) return device.key;
   throw FoldlogError.misuse({

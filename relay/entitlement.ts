@@ -1,9 +1,9 @@
 // Who may do what at the relay, judged from the folded control log alone. Pushes authenticate themselves by their seal; reads and
 // uploads are signed requests (kernel/request-signature.ts). Form of the header and its window: docs/relay-api.md#signed-requests.
 
-import { bytesToHex, isSameBytes } from '../kernel/bytes.ts';
+import { bytesToHex } from '../kernel/bytes.ts';
 import { isRoleAtLeast, type Role } from '../kernel/control/acts.ts';
-import { type ControlState, type Device, deviceOf, type RelayEntry, type ShardEntry, shardOf } from '../kernel/control/fold.ts';
+import { type ControlState, type Device, deviceOf, isWriterOf, type RelayEntry, type ShardEntry, shardOf } from '../kernel/control/fold.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { requestSkewMsMax } from '../kernel/limits.ts';
 import type { Signer, Verifier } from '../kernel/ports.ts';
@@ -55,7 +55,7 @@ export function keyFor(purpose: Purpose, state: ControlState, id: KeyId, now: Ti
   if (purpose.kind === 'readControl') return device.key;
   const shard = requireShard(state, purpose.shard);
   if (purpose.kind === 'upload') {
-    if (!isSameBytes(shard.writer, device.id)) requireRole(device, 'admin', `shard ${shard.kind}/${shard.name}`);
+    if (!isWriterOf(shard, device.id)) requireRole(device, 'admin', `shard ${shard.kind}/${shard.name}`);
   }
   return device.key;
 }
@@ -100,12 +100,12 @@ export function entitlePush(state: ControlState, signer: Signer, push: Push): Pu
       expected: `epoch ${shard.epoch}, as the control log says`,
     });
   }
-  if (!isSameBytes(writer.id, shard.writer)) {
+  if (!isWriterOf(shard, writer.id)) {
     throw FoldlogError.misuse({
       where: `shard ${shard.kind}/${shard.name}`,
       reason: 'wrongWriter',
       found: `a run by device ${writer.name}`,
-      expected: `one by device ${short(shard.writer)}, its writer`,
+      expected: shard.writer === undefined ? 'no run: nobody writes it' : `one by device ${short(shard.writer)}, its writer`,
     });
   }
   requireRole(writer, 'writer', `shard ${shard.kind}/${shard.name}`);

@@ -137,7 +137,7 @@ describe('worked hex', () => {
     expect(shown('enrol-message')).toEqual(enrolMessage(workspace, till.publicKey));
   });
 
-  test.each(['genesis', 'relay', 'invite', 'device', 'shard'])('the act %s reads and is written again', (name) => {
+  test.each(['genesis', 'relay', 'invite', 'device', 'shard', 'cut', 'revoke'])('the act %s reads and is written again', (name) => {
     const written = shownText(`acts-${name}`);
     const acts = actsFromJson(parseCanonicalJson(utf8(written), 'acts'), 'acts');
     expect(acts.map(({ act }) => act)).toEqual([name]);

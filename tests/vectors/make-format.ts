@@ -94,6 +94,7 @@ export async function makeWorkedExample(image: Uint8Array): Promise<WorkedExampl
   book.objects.set(objectKeys.checkpoint({ workspace, incarnation: life, shard: tillShard }, 1), statement);
 
   writeDerivations(book, control);
+  writeTakeOver(book, catalogue);
   await writeChain(book, groups, tillLog, catalogue, controlHead);
   await writeRequests(book, control.length, groups, tillLog);
   book.layout('checkpoint', 'checkpoint', statement);
@@ -172,6 +173,17 @@ function writeDerivations(book: Book, control: readonly Bytes[]): void {
     if (i > 0 && i < 5) book.text(`acts-${entry.acts[0]?.act}`, JSON.stringify(actsToJson(entry.acts)));
   });
   book.parts('enrol-message', ['tag', tagged('enrol')], ['workspace id', workspace], ['device public key', till.publicKey]);
+}
+
+/** What would follow the example's fence: the cut that gives the catalogue to the till; and a revocation, whose cuts stand beside it. */
+function writeTakeOver(book: Book, catalogue: ShardLog): void {
+  const { object } = catalogue.slots[1] as StoredSlot;
+  if (object.kind !== 'fence') throw new Error('no fence');
+  const { newEpoch, head } = object.fence;
+  const writer = keyIdOf(till.publicKey);
+  const opened = { shard: catalogueShard, epoch: newEpoch, fence: object.objectHash, seq: head.seq, head: head.hash };
+  book.text('acts-cut', JSON.stringify(actsToJson([{ act: 'cut', ...opened, writer, destination: catalogueShard }])));
+  book.text('acts-revoke', JSON.stringify(actsToJson([{ act: 'revoke', device: writer }])));
 }
 
 async function writeChain(

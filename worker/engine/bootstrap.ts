@@ -3,8 +3,7 @@
 
 import { type Bytes, concatBytes, isSameBytes } from '../../kernel/bytes.ts';
 import { type Checkpoint, decodeCheckpoint, verifyCheckpoint } from '../../kernel/checkpoint.ts';
-import { isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { type ControlState, deviceOf, shardOf } from '../../kernel/control/fold.ts';
+import { type ControlState, shardOf, speakerFor } from '../../kernel/control/fold.ts';
 import { sha256 } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Deflate, Signer, Verifier } from '../../kernel/ports.ts';
@@ -88,10 +87,9 @@ export async function requireCheckpoint(
   if (!isSameBytes(checkpoint.shard, identity.id)) {
     throw FoldlogError.corrupt({ where, reason: 'wrongShard', found: `shard ${short(checkpoint.shard)}`, expected: short(identity.id) });
   }
-  const signer = deviceOf(control, checkpoint.key);
-  const writer = shardOf(control, identity.id)?.writer;
-  const maySign = signer !== undefined && ((writer !== undefined && isSameBytes(writer, signer.id)) || isRoleAtLeast(signer.role, 'admin'));
-  if (!maySign) {
+  const entry = shardOf(control, identity.id);
+  const signer = entry === undefined ? undefined : speakerFor(control, entry, checkpoint.key);
+  if (signer === undefined) {
     throw FoldlogError.corrupt({
       where,
       reason: 'wrongSigner',

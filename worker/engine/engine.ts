@@ -403,7 +403,7 @@ export class Engine {
       if (isRoleAtLeast(role, 'writer')) return;
       throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
     }
-    const writer = deviceOf(state, taken.writer);
+    const writer = taken.writer === undefined ? undefined : deviceOf(state, taken.writer);
     const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
     if (isMine) throw lostShard(where);
     throw FoldlogError.misuse({

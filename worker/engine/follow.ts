@@ -163,7 +163,7 @@ export class Follower {
     let isMore = false;
     let isFailed = false;
     for (const entry of state.shards.values()) {
-      const writer = deviceOf(state, entry.writer);
+      const writer = entry.writer === undefined ? undefined : deviceOf(state, entry.writer);
       const id = bytesToHex(entry.id);
       const isLost = lost.has(id);
       if (writer === undefined || !(isLost || (!isSameBytes(writer.key, mine) && this.#rules.some((rule) => rule.matches(entry)))))
