@@ -1,7 +1,7 @@
 // The committed groups of a shard as the relay's slots hold them, from a known slot up to a head, each slot verified as a follower verifies it. For who
 // fills a file with what others, or another copy of this device, committed (restore.ts, stranding.ts).
 
-import { type ControlState, deviceOf, relayKeyOf } from '../../kernel/control/fold.ts';
+import { type ControlState, relayKeyOf, signatoryOf, writerAt } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Deflate, Signer, Verifier } from '../../kernel/ports.ts';
 import { isSameHead, type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
@@ -78,13 +78,14 @@ async function verified(
   // Whose fence it is does not matter here: what is taken ends at a head that the control log names.
   if (object.kind === 'fence') return { run: undefined, next: { ...place, head: cursor.head } };
   const run = await unpackRun(ports.deflate, identity.id, object.run, where);
-  const writer = deviceOf(control, run.seal.key);
+  const id = writerAt(control, identity.id, run.epoch);
+  const writer = id === undefined ? undefined : signatoryOf(control, id);
   if (writer === undefined) {
     throw FoldlogError.corrupt({
       where,
       reason: 'wrongSeal',
-      found: `a seal by key ${short(run.seal.key)}`,
-      expected: 'a device of this workspace',
+      found: `a seal by key ${short(run.seal.key)} in epoch ${run.epoch}`,
+      expected: 'an epoch that the control log opened, by its writer',
     });
   }
   await verifyRun(ports.verifier, { head: cursor.head, writer: writer.key }, run, where);

@@ -1,10 +1,10 @@
 // The engine of one workspace store: opens what is there, runs the loops, and answers the API. Host-independent: everything it touches is a port.
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
-import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
+import { bytesToHex } from '../../kernel/bytes.ts';
 import type { Act, Role } from '../../kernel/control/acts.ts';
 import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
+import { deviceOf } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { auditAfterMs, auditEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
@@ -46,7 +46,8 @@ import {
   type OnLoss,
 } from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
-import { OwnShard, type OwnShardStatus } from './own-shard.ts';
+import { OwnShard, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
+import { isKeyLost, requireFreeName, strandingHost } from './ownership.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
@@ -82,7 +83,9 @@ export interface EngineSettings {
 export type EngineEvent =
   | { readonly kind: 'status' }
   | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
-  | { readonly kind: 'changed'; readonly shard: string };
+  | { readonly kind: 'changed'; readonly shard: string }
+  /** What was saved in an epoch up to `epoch`, above `seq`, is in the outbox now. */
+  | { readonly kind: 'stranded'; readonly shard: string; readonly epoch: number; readonly seq: number };
 
 export interface EngineStatus {
   readonly backend: StoragePool['backend'];
@@ -372,7 +375,11 @@ export class Engine {
       return this.#assemble(await ShardStore.open(pool, file, definition, held));
     }
     if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);
-    this.#requireFreeName(kind, name, where);
+    requireFreeName(
+      { state: this.#control.state, signer: this.#signer, role: this.#workspaceStatus()?.role ?? 'owner' },
+      { kind, name },
+      where,
+    );
     const nonce = this.#ports.random.bytes(16);
     const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
     const file = shardFileName(identity.id);
@@ -395,49 +402,35 @@ export class Engine {
     return this.#assemble(new ShardStore(pool, file, definition, identity, db));
   }
 
-  #requireFreeName(kind: string, name: string, where: string): void {
-    const { state } = this.#control;
-    const taken = state === undefined ? undefined : shardNamed(state, kind, name);
-    if (state === undefined || taken === undefined) {
-      const role = this.#workspaceStatus()?.role ?? 'owner';
-      if (isRoleAtLeast(role, 'writer')) return;
-      throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
-    }
-    const writer = taken.writer === undefined ? undefined : deviceOf(state, taken.writer);
-    const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
-    if (isMine) throw lostShard(where);
-    throw FoldlogError.misuse({
-      where,
-      reason: 'notWriter',
-      found: `a shard that ${writer?.name ?? 'another device'} writes`,
-      expected: 'a shard of this device',
-      todo: 'follow it, or open one under another name',
-    });
-  }
-
   #assemble(store: ShardStore): OwnShard {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
-    const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
-    const shard = new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
+    const ports = {
+      ...this.#ports,
+      signer: this.#signer,
+      isAdmin: () => isRoleAtLeast(this.#workspaceStatus()?.role ?? 'reader', 'admin'),
+    };
+    const sync = relay === undefined ? undefined : { ...ports, relay };
+    const events: ShardEvents = {
       onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
       onCommitted: (head) => {
         this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
         this.#tell({ kind: 'status' });
+        for (const shard of this.#own.values()) shard.settle(store.identity.id); // what waits in an outbox for a receipt of this one
       },
       onState: () => this.#tell({ kind: 'status' }),
+      onStranded: (epoch, seq) => this.#tell({ kind: 'stranded', shard: handle, epoch, seq }),
+    };
+    const host = strandingHost({ file: this.#file, control: this.#control, signer: this.#signer, ports: sync }, store.identity.id, {
+      open: async ({ kind, name }) => this.shard(await this.openShard(kind, name)),
+      askControl: () => this.#controlLoop.wake(true),
     });
-    if (this.#isKeyLost(store)) shard.refuseSaves(lostKeyShard(`shard ${handle}`));
+    const shard = new OwnShard({ ...ports, sync }, this.#ports.pool, store, this.#control, { events, host });
+    if (this.#isKeyLost(store)) shard.holdSaves(lostKeyShard(`shard ${handle}`));
     return shard;
   }
 
-  /** Sealed by another key than this device has now. Its groups can still be read and sent: their seals prove them. */
-  #isKeyLost(store: ShardStore): boolean {
-    const sealedBy = store.log.lastSealKey();
-    const declared = this.#control.state?.shards.get(bytesToHex(store.identity.id))?.writer;
-    const writer = declared ?? sealedBy;
-    return writer !== undefined && !isSameBytes(writer, keyIdOf(this.#signer.publicKey));
-  }
+  #isKeyLost = (store: ShardStore): boolean => isKeyLost(this.#control.state, this.#signer, store);
 
   #damages(): readonly string[] {
     return [...this.#own.values()].flatMap(({ audited }) => (audited?.verdict.kind === 'damaged' ? [audited.verdict.error.message] : []));

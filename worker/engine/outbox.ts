@@ -2,7 +2,7 @@
 // stood, the cut they stand above, and what became of each. SQL only; callers decide what lands together (decision 0003). Nothing leaves it but what
 // is committed in its new place.
 
-import { type Bytes, isSameBytes } from '../../kernel/bytes.ts';
+import type { Bytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { readSeal, type Seal } from '../../kernel/seal.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
@@ -108,7 +108,8 @@ interface GroupRow extends EntryRow {
   readonly body: Bytes;
 }
 
-const entryColumns = 'n, id, shard, epoch, first_seq, last_seq, hash, cut_seq, cut_slot, destination, state, reason, to_shard, to_epoch, to_seq, at';
+const entryColumns =
+  'n, id, shard, epoch, first_seq, last_seq, hash, cut_seq, cut_slot, destination, state, reason, to_shard, to_epoch, to_seq, at';
 
 export class Outbox {
   readonly #db: Database;
@@ -128,7 +129,13 @@ export class Outbox {
    * Step 1 of decision 0003, in the caller's transaction: everything of the log above `kept` moves here. A group that stands at or below the cut
    * although it is not of the committed chain is one of a fork: it has no place to be saved again in, and is kept refused.
    */
-  strand(at: { readonly shard: ShardId; readonly epoch: Epoch; readonly kept: Head; readonly by: StrandedBy; readonly time: TimeMs }): number {
+  strand(at: {
+    readonly shard: ShardId;
+    readonly epoch: Epoch;
+    readonly kept: Head;
+    readonly by: StrandedBy;
+    readonly time: TimeMs;
+  }): number {
     const { kept, by } = at;
     const before = Number(this.#db.value('SELECT count(*) FROM foldlog_outbox'));
     this.#db.run(
@@ -174,8 +181,20 @@ export class Outbox {
       .map((row) => shardId(row.destination));
   }
 
+  /** Shards in which something of this outbox was saved again, and not yet committed as far as is known here. */
+  rebasedTo(): readonly ShardId[] {
+    if (this.#isEmpty) return [];
+    return this.#db
+      .all<{ to_shard: Bytes }>(`SELECT DISTINCT to_shard FROM foldlog_outbox WHERE state = 'rebased' AND to_shard IS NOT NULL`)
+      .map((row) => shardId(row.to_shard));
+  }
+
   /** The next groups that wait for a destination, oldest first: as many as fit, and at least one when there is one. */
-  waiting(destination: ShardId, after: number, bounds: { readonly groupsMax: number; readonly bytesMax: number }): readonly StrandedGroup[] {
+  waiting(
+    destination: ShardId,
+    after: number,
+    bounds: { readonly groupsMax: number; readonly bytesMax: number },
+  ): readonly StrandedGroup[] {
     const found: StrandedGroup[] = [];
     let bytes = 0;
     for (let n = after; found.length < bounds.groupsMax; ) {
@@ -206,12 +225,10 @@ export class Outbox {
       groups.push(group);
       const isSealed = this.#db.value('SELECT seal IS NOT NULL FROM foldlog_outbox WHERE n = ?', [at]) === 1;
       if (isSealed) break;
-      const next = this.#db.value('SELECT n FROM foldlog_outbox WHERE shard = ? AND epoch = ? AND first_seq = ? AND n > ? ORDER BY n LIMIT 1', [
-        group.from.shard,
-        group.from.epoch,
-        group.from.lastSeq + 1,
-        at,
-      ]);
+      const next = this.#db.value(
+        'SELECT n FROM foldlog_outbox WHERE shard = ? AND epoch = ? AND first_seq = ? AND n > ? ORDER BY n LIMIT 1',
+        [group.from.shard, group.from.epoch, group.from.lastSeq + 1, at],
+      );
       at = next === undefined ? undefined : Number(next);
     }
     return groups;
@@ -247,7 +264,17 @@ export class Outbox {
   take(group: Omit<StrandedGroup, 'n' | 'state' | 'seal'>, seal: Uint8Array | undefined, at: TimeMs): boolean {
     const { from, cut, controlSlot, destination } = group;
     if (this.#db.value('SELECT 1 FROM foldlog_outbox WHERE hash = ?', [group.hash]) !== undefined) return false;
-    const values: SqlValue[] = [group.id, from.shard, from.epoch, from.firstSeq, from.lastSeq, group.hash, group.header, group.salt, group.body];
+    const values: SqlValue[] = [
+      group.id,
+      from.shard,
+      from.epoch,
+      from.firstSeq,
+      from.lastSeq,
+      group.hash,
+      group.header,
+      group.salt,
+      group.body,
+    ];
     this.#db.run(
       `INSERT INTO foldlog_outbox (id, shard, epoch, first_seq, last_seq, hash, header, salt, body, seal, cut_seq, cut_slot, destination, state, at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)`,
@@ -298,5 +325,3 @@ function stateOf(row: EntryRow): EntryState {
   const to = { shard: shardId(row.to_shard ?? new Uint8Array(16)), epoch: epoch(row.to_epoch ?? 1) };
   return { kind: row.state, to: { ...to, lastSeq: row.to_seq === null ? undefined : seq(row.to_seq) } };
 }
-
-export const isSameShard = (a: ShardId | undefined, b: ShardId): boolean => a !== undefined && isSameBytes(a, b);

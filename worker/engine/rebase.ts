@@ -10,7 +10,7 @@ import { rebaseBytesMax, rebaseGroupsMax } from '../../kernel/limits.ts';
 import type { Clock, Signer } from '../../kernel/ports.ts';
 import { readStrandedBody, rebasedBody } from '../../kernel/rebased-body.ts';
 import { type Attest, attestMessage, bornIn } from '../../kernel/system-ops.ts';
-import { type GroupId, short } from '../../kernel/units.ts';
+import { type GroupId, type Head, short } from '../../kernel/units.ts';
 import type { GroupPlace } from './chain-log.ts';
 import type { EntryState, StrandedGroup } from './outbox.ts';
 import type { SavedBefore } from './save.ts';
@@ -19,6 +19,8 @@ import type { ShardStore } from './shard-store.ts';
 /** The shard that a cut names, when this device writes it. */
 export interface Destination {
   readonly store: ShardStore;
+  /** Head up to which the relay has given its word. */
+  readonly committed: Head;
   saveAgain(id: GroupId, before: SavedBefore): Promise<GroupPlace>;
 }
 

@@ -431,7 +431,7 @@ export class SaveQueue {
       await this.#store.reopen();
       for (const call of open) {
         const found = this.#store.log.find(call.id);
-        if (found === undefined) call.reject(notSaved(failure)); 
+        if (found === undefined) call.reject(notSaved(failure));
         else call.resolve(found);
       }
       return true;

@@ -5,10 +5,11 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { lastSeqOf } from '../../kernel/commit-group.ts';
+import type { ShardEpoch } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Clock } from '../../kernel/ports.ts';
 import { isSameHead } from '../../kernel/run.ts';
-import { type Epoch, epoch, type Head, type KeyId, type Seq, type ShardId, type Slot, seq } from '../../kernel/units.ts';
+import type { Epoch, Head, Seq, ShardId } from '../../kernel/units.ts';
 import { committedRuns } from './committed-runs.ts';
 import { succeed } from './generations.ts';
 import type { RoundEnd } from './loop.ts';
@@ -19,27 +20,18 @@ import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
 
-/** A cut of this shard, as the control log has it. */
-export interface Cut {
-  readonly epoch: Epoch;
-  /** Undefined: nobody writes the shard any more. */
-  readonly writer: KeyId | undefined;
-  /** Head of the fence: older epochs are accepted up to it. */
-  readonly head: Head;
-  readonly destination: ShardId | undefined;
-  readonly controlSlot: Slot;
-}
-
 /** What the control log and the rest of the device say. */
 export interface StrandingHost {
   /** The cut that closed an epoch: the first above it. Undefined while the log has none. */
-  cutAbove(closed: Epoch): Cut | undefined;
+  cutAbove(closed: Epoch): ShardEpoch | undefined;
   /** The newest cut; undefined in the first epoch. */
-  newestCut(): Cut | undefined;
-  /** Whether this device, and this copy of it, may save in the epoch that the cut opens. */
-  mayWrite(cut: Cut): boolean;
+  newestCut(): ShardEpoch | undefined;
+  /** Whether this device, and this copy of it, may save in the epoch that a cut opened. */
+  mayWrite(opened: ShardEpoch): boolean;
   /** The shard of that id when this device writes it now. */
   destination(id: ShardId): Promise<Destination | undefined>;
+  /** The control log may have a cut that is not known here yet. */
+  askControl(): void;
   /** Who is asked for what was committed; undefined without a relay or a control log. */
   source(): RestoreSource | undefined;
 }
@@ -91,7 +83,8 @@ export class Stranding {
   /** Before the first save of a start: what is stored, or the control log, may know already that the epoch is closed. */
   begin(): void {
     const { epoch: own } = this.#store.log.base;
-    if (new Meta(this.#store.db).number('fencedEpoch') === own || this.#host.cutAbove(own) !== undefined) this.#hold('noted before this start');
+    if (new Meta(this.#store.db).number('fencedEpoch') === own || this.#host.cutAbove(own) !== undefined)
+      this.#hold('noted before this start');
   }
 
   /** The relay said so. Noted in the file before anything else follows from it: a restart must not save into the closed epoch. */
@@ -117,13 +110,13 @@ export class Stranding {
   }
 
   /** Step 1. Committed: what stands at or below the cut in the log of the relay; the rest moves to the outbox, in one transaction. */
-  async #strand(closed: Epoch, cut: Cut): Promise<void> {
+  async #strand(closed: Epoch, { cut, controlSlot, destination }: ShardEpoch): Promise<void> {
     const store = this.#store;
     const kept = await this.#kept(cut);
     if (isSameHead(kept, store.head)) return;
     await store.mutex.own('other', async () => {
       store.db.transaction(() => {
-        const by = { cut: cut.head.seq, controlSlot: cut.controlSlot, destination: cut.destination };
+        const by = { cut: cut.seq, controlSlot, destination };
         store.outbox.strand({ shard: store.identity.id, epoch: closed, kept, by, time: this.#ports.clock.now() });
         const meta = new Meta(store.db);
         meta.set('fencedEpoch', closed);
@@ -134,12 +127,12 @@ export class Stranding {
       await store.flush();
       store.reread();
     });
-    this.#become({ kind: 'stranded', found: `${store.outbox.counts().waiting} groups above seq ${cut.head.seq}` });
+    this.#become({ kind: 'stranded', found: `${store.outbox.counts().waiting} groups above seq ${cut.seq}` });
     this.#hooks.onStranded(closed, kept.seq);
   }
 
   /** The last place of the own log that is in the committed chain up to the cut. */
-  async #kept({ head }: Cut): Promise<Head> {
+  async #kept(head: Head): Promise<Head> {
     const { log } = this.#store;
     const ours = await this.#store.mutex.own('other', () => log.hashAt(head.seq));
     if (ours !== undefined && isSameBytes(ours, head.hash)) return head;
@@ -166,14 +159,14 @@ export class Stranding {
     if (newest === undefined) return;
     const settle = (meta: Meta): void => {
       meta.set('epoch', newest.epoch);
-      meta.set('epochStartSeq', newest.head.seq);
-      meta.set('epochStartHash', newest.head.hash);
+      meta.set('epochStartSeq', newest.cut.seq);
+      meta.set('epochStartHash', newest.cut.hash);
       meta.delete('strandedEpoch');
       if (this.#host.mayWrite(newest)) meta.delete('fencedEpoch');
       else meta.set('fencedEpoch', newest.epoch);
     };
     const isStranded = new Meta(store.db).number('strandedEpoch') === closed;
-    if (!isStranded && isSameHead(store.head, newest.head)) {
+    if (!isStranded && isSameHead(store.head, newest.cut)) {
       // Nothing of the state has to go, and nothing is missing: the file itself goes on.
       await store.mutex.own('other', async () => {
         store.db.transaction(() => settle(new Meta(store.db)));
@@ -182,10 +175,10 @@ export class Stranding {
       });
     } else {
       const source = this.#host.source();
-      const start = await findStart(source, store, newest.head);
-      const older = store.file;
+      const start = await findStart(source, store, newest.cut);
       await store.mutex.own('other', async () => {
-        const { file, db } = await restoreShard(source, this.#pool, store, { head: newest.head, settle }, start);
+        const older = store.file;
+        const { file, db } = await restoreShard(source, this.#pool, store, { head: newest.cut, settle }, start);
         store.moveTo(file, db);
         await succeed(this.#pool, this.#ports.vault, { older, newer: file });
       });
@@ -200,6 +193,12 @@ export class Stranding {
     for (const id of store.outbox.destinations()) {
       const to = await this.#host.destination(id);
       if (to !== undefined) passing = (await rebaseWaiting(this.#ports, store, to)) ?? passing;
+    }
+    for (const id of store.outbox.rebasedTo()) {
+      const to = await this.#host.destination(id);
+      if (to === undefined) continue;
+      const committed = { epoch: to.store.log.base.epoch, seq: to.committed.seq };
+      await store.mutex.own('other', () => store.db.transaction(() => store.outbox.dropCommitted(id, committed)));
     }
     this.#settleHold();
     return passing === undefined ? 'idle' : 'failed';
@@ -233,11 +232,6 @@ export class Stranding {
   }
 }
 
-/** In the order in which the control log says them. */
-export function cutAmong(cuts: readonly Cut[], closed: Epoch): Cut | undefined {
-  return cuts.find((cut) => cut.epoch > closed);
-}
-
 const fenced = (where: string, found: string): FoldlogError =>
   new FoldlogError('fenced', {
     where,
@@ -259,6 +253,3 @@ const handedOver = (where: string): FoldlogError =>
 
 const noSource = (where: string): FoldlogError =>
   new FoldlogError('unavailable', { where, reason: 'noControl', found: 'no relay to ask', expected: 'the committed groups up to the cut' });
-
-export const firstEpoch: Epoch = epoch(1);
-export const noSeq: Seq = seq(0);

@@ -71,7 +71,13 @@ function takeOrigin(db: Database, { shard, epoch, firstSeq, lastSeq }: Origin): 
 }
 
 function bad(reason: string, found: string, expected: string): FoldlogError {
-  return FoldlogError.misuse({ where: 'a group saved again', reason, found, expected, todo: 'it changes nothing, here and for every reader' });
+  return FoldlogError.misuse({
+    where: 'a group saved again',
+    reason,
+    found,
+    expected,
+    todo: 'it changes nothing, here and for every reader',
+  });
 }
 
 const newerSchema = (definition: ShardDefinition, found: number): FoldlogError =>

@@ -1,11 +1,11 @@
 // The workspace's own database file: replica of the control log, acts not yet committed, and which shards this device holds.
 // SQL only. Decision 0006.
 
-import { type Bytes, utf8 } from '../../kernel/bytes.ts';
+import { type Bytes, bytesToHex, utf8 } from '../../kernel/bytes.ts';
 import { type Act, actsFromJson, actsToJson } from '../../kernel/control/acts.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { parseCanonicalJson } from '../../kernel/op-body.ts';
-import { type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
+import { type Hash, type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
 import type { Database } from './database.ts';
 import { requireSoundPages } from './log-check.ts';
 import { Meta, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
@@ -163,6 +163,15 @@ export class WorkspaceFile {
   loseShard(shard: Omit<HeldShard, 'hold'>): void {
     this.holdShard({ ...shard, hold: 'lost' });
     this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
+  }
+
+  /** A fence that this device put, or is about to: only a copy that knows of it goes on after its own take-over (decision 0003). */
+  noteFence(fence: Hash): void {
+    this.#meta.set(`fence/${bytesToHex(fence)}`, 1);
+  }
+
+  holdsFence(fence: Hash): boolean {
+    return this.#meta.number(`fence/${bytesToHex(fence)}`) !== undefined;
   }
 
   rules(): readonly string[] {
