@@ -101,7 +101,8 @@ export class Stranding {
   async round(): Promise<RoundEnd> {
     const closed = this.#store.log.base.epoch;
     const cut = this.#host.cutAbove(closed);
-    if (cut === undefined) return this.#state.kind === 'fenced' ? 'idle' : this.#rebase();
+    // A fence without a cut: nobody may write yet, nor is anything above a cut.
+    if (cut === undefined) return this.#isFenceNoted && !this.#isHandedOver ? 'idle' : this.#rebase();
     if (this.#hooks.isPublishing()) return 'failed'; // a checkpoint that is being made from the present file ends first
     this.#hold(`the cut that opened epoch ${cut.epoch}`);
     await this.#strand(closed, cut);
@@ -205,17 +206,27 @@ export class Stranding {
   }
 
   #settleHold(): void {
-    const { epoch: own } = this.#store.log.base;
-    const isClosed = new Meta(this.#store.db).number('fencedEpoch') === own;
-    if (this.#host.cutAbove(own) !== undefined) return; // a newer cut came meanwhile: the next round
-    if (!isClosed) {
-      const wasOpen = this.#state.kind === 'open';
+    if (this.#host.cutAbove(this.#store.log.base.epoch) !== undefined) return; // a newer cut came meanwhile: the next round
+    if (this.#isHandedOver) this.#handOver();
+    else if (!this.#isFenceNoted && this.#state.kind !== 'open') {
       this.#become({ kind: 'open' });
-      if (!wasOpen) this.#hooks.onReleased();
-    } else if (this.#host.newestCut()?.epoch === own) {
-      this.#hooks.onHeld(handedOver(this.#where));
-      this.#become({ kind: 'handedOver' });
+      this.#hooks.onReleased();
     }
+  }
+
+  get #isFenceNoted(): boolean {
+    return new Meta(this.#store.db).number('fencedEpoch') === this.#store.log.base.epoch;
+  }
+
+  /** The newest epoch is known here, and it is another's. */
+  get #isHandedOver(): boolean {
+    const newest = this.#host.newestCut();
+    return newest !== undefined && newest.epoch === this.#store.log.base.epoch && !this.#host.mayWrite(newest);
+  }
+
+  #handOver(): void {
+    this.#hooks.onHeld(handedOver(this.#where));
+    this.#become({ kind: 'handedOver' });
   }
 
   #hold(found: string): void {
