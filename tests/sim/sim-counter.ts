@@ -10,6 +10,7 @@ import { sql } from '../../shards/index.ts';
 import { stateHashOf } from '../../worker/engine/image.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import { setExclusive } from '../../worker/engine/shard-file.ts';
+import { WorkspaceFile } from '../../worker/engine/workspace-file.ts';
 import { line, till } from './shop.ts';
 import { type DeviceOptions, SimDevice } from './sim-device.ts';
 import { SimShop } from './sim-shop.ts';
@@ -24,7 +25,7 @@ export class SimCounter {
   readonly options: DeviceOptions;
   /** Sale by group id, of everything that was acknowledged. */
   readonly ledger = new Map<string, string>();
-  readonly #line = { isCut: false };
+  readonly #line: { isCut: boolean; lost: RegExp | undefined } = { isCut: false, lost: undefined };
   readonly #ids: () => GroupId;
   #sales = 0;
 
@@ -73,12 +74,9 @@ export class SimCounter {
     this.device.engine.wake(true);
   }
 
-  get isOffline(): boolean {
-    return this.#line.isCut;
-  }
-
-  set isOffline(isCut: boolean) {
-    this.#line.isCut = isCut;
+  /** Requests of the counter to these paths never arrive. */
+  loses(paths: RegExp | undefined): void {
+    this.#line.lost = paths;
   }
 
   /** Sales of two lines each. */
@@ -120,9 +118,25 @@ export class SimCounter {
   #cuttable(http: Http): Http {
     return {
       send: async (request, bounds) =>
-        this.#line.isCut ? { kind: 'unreachable', cause: new Error('no network') } : http.send(request, bounds),
+        this.#line.isCut || this.#line.lost?.test(request.path) === true
+          ? { kind: 'unreachable', cause: new Error('no network') }
+          : http.send(request, bounds),
     };
   }
+}
+
+/** Writes into a device's workspace file that a fence is its own, as its own take-over does before it puts one. The device starts again. */
+export async function noteFence(device: SimDevice, shop: SimShop, fenced: Fenced): Promise<void> {
+  device.stop('kill');
+  const isMirror = device.medium === device.pages;
+  const pool = isMirror ? await bootMirrorPool(device.pages, shop.world.scheduler) : await bootPool(device.disk);
+  const file = await WorkspaceFile.open(pool, true);
+  file.noteFence(fenced.fence);
+  await file.flush();
+  file.close();
+  await pool.close();
+  device.stop('kill');
+  await device.boot();
 }
 
 /** State hash of a shard's newest file as a device has it on disk; the device is stopped for it. */

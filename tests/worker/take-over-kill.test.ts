@@ -34,31 +34,35 @@ const stopsMax = 70;
 test.each<readonly [Backend, number]>([
   ['opfs-pool', 100],
   ['indexeddb', 20],
-])('a stranding stopped at any I/O step of it is gone to its end by the next start: kill and power cut, %s', async (backend, callsMin) => {
-  const whole = await withTail(backend);
-  const before = whole.device.medium.calls;
-  whole.online();
-  await settled(whole);
-  const calls = whole.device.medium.calls - before;
-  expect(calls).toBeGreaterThan(callsMin);
-  const step = Math.max(1, Math.floor(calls / stopsMax));
-  for (let call = 1; call <= calls; call += step) {
-    const mode: StopMode = Math.floor(call / step) % 2 === 0 ? 'kill' : 'power';
-    const counter = await withTail(backend);
-    const { device, shop } = counter;
-    device.medium.stopAfter(call);
-    counter.online();
-    await shop.world.run('stopped', async () => device.medium.isStopped || (await isSettled(counter)));
-    device.stop(mode);
-    await device.boot();
-    await settled(counter);
-    await counter.requireWhole([await counter.shard(), await counter.shard('counter-2')]);
-    const files = [...(await device.vault.markers()).keys()].filter((file) => file.startsWith('/s-'));
-    expect(files).toHaveLength(2);
-    const old = await counter.shard();
-    expect(old.store.file).toMatch(/-2\.db$/);
-    expect(old.store.log.base.epoch).toBe(2);
-    device.stop('kill');
-    shop.owner.stop('kill');
-  }
-}, 300_000);
+])(
+  'a stranding stopped at any I/O step of it is gone to its end by the next start: kill and power cut, %s',
+  async (backend, callsMin) => {
+    const whole = await withTail(backend);
+    const before = whole.device.medium.calls;
+    whole.online();
+    await settled(whole);
+    const calls = whole.device.medium.calls - before;
+    expect(calls).toBeGreaterThan(callsMin);
+    const step = Math.max(1, Math.floor(calls / stopsMax));
+    for (let call = 1; call <= calls; call += step) {
+      const mode: StopMode = Math.floor(call / step) % 2 === 0 ? 'kill' : 'power';
+      const counter = await withTail(backend);
+      const { device, shop } = counter;
+      device.medium.stopAfter(call);
+      counter.online();
+      await shop.world.run('stopped', async () => device.medium.isStopped || (await isSettled(counter)));
+      device.stop(mode);
+      await device.boot();
+      await settled(counter);
+      await counter.requireWhole([await counter.shard(), await counter.shard('counter-2')]);
+      const files = [...(await device.vault.markers()).keys()].filter((file) => file.startsWith('/s-'));
+      expect(files).toHaveLength(2);
+      const old = await counter.shard();
+      expect(old.store.file).toMatch(/-2\.db$/);
+      expect(old.store.log.base.epoch).toBe(2);
+      device.stop('kill');
+      shop.owner.stop('kill');
+    }
+  },
+  300_000,
+);

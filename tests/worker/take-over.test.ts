@@ -2,8 +2,11 @@
 // real relay core; nothing is lost, nothing is there twice, ids survive.
 
 import { describe, expect, test } from 'vitest';
+import { bytesToHex } from '../../kernel/bytes.ts';
+import { groupId } from '../../kernel/units.ts';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
-import { SimCounter } from '../sim/sim-counter.ts';
+import { line } from '../sim/shop.ts';
+import { noteFence, SimCounter, salesQuery, stateOf } from '../sim/sim-counter.ts';
 
 describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
   test('revoked of its till while offline, and given another: the tail is saved again there, under its ids and times', async () => {
@@ -30,5 +33,130 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     await device.boot();
     await expect(counter.sell(await counter.shard())).rejects.toMatchObject({ kind: 'fenced' });
     await counter.requireWhole([await counter.shard(), await counter.shard('counter-2')]);
+  });
+
+  test('a fence without a cut: saves are refused for now, over a restart too, reads go on; with the cut to itself the tail is in its own shard again', async () => {
+    const counter = await SimCounter.open(102, { backend });
+    const { shop, device } = counter;
+    let shard = await counter.shard();
+    counter.offline();
+    await counter.sell(shard, 2);
+    const fenced = await counter.fence(shard, device);
+    counter.online();
+    for (let start = 0; start < 2; start++) {
+      await shop.world.run('the fence is met', async () => (await shard.status()).fence.kind === 'fenced');
+      await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'fenced', reason: 'fenced', retry: 'later' });
+      expect(await shard.read([salesQuery])).toEqual([expect.arrayContaining([{ sale: 'c4', n: 2 }])]);
+      await noteFence(device, shop, fenced);
+      shard = await counter.shard();
+    }
+    await counter.cut(fenced, { writer: device, destination: shard.store.identity.id }, device);
+    await shop.world.run('the shard is open again', async () => (await shard.status()).fence.kind === 'open');
+    await counter.sell(shard, 1);
+    await shop.committed(shard);
+    await counter.requireWhole([shard]);
+    expect(shard.store.log.base.epoch).toBe(2);
+    // Two sales of two ops, each behind the op that says where it was.
+    expect(shard.store.head.seq).toBe(6 + 2 * 3 + 2);
+    const [range] = shard.store.db.all('SELECT epoch, first_seq, last_seq FROM foldlog_origin');
+    expect(range).toEqual({ epoch: 1, first_seq: 7, last_seq: 10 });
+    await shop.world.run('the outbox is let go', async () => (await shard.status()).stranded.rebased === 0);
+    expect(shard.store.outbox.entries()).toEqual([]);
+    const folded = stateOf(shard);
+    await shop.world.finish('publish', shard.publish());
+    expect((await device.engine.audit())[0]?.verdict).toEqual({ kind: 'sound', covers: 'log and state' });
+    expect(stateOf(shard)).toBe(folded);
+  });
+
+  test('another copy of the key, which did not put the fence, saves nothing more', async () => {
+    const counter = await SimCounter.open(103, { backend });
+    const { shop, device } = counter;
+    const shard = await counter.shard();
+    counter.offline();
+    await counter.sell(shard, 1);
+    await counter.cut(await counter.fence(shard, device), { writer: device, destination: shard.store.identity.id }, device);
+    counter.online();
+    await shop.world.run('it is told', async () => (await shard.status()).fence.kind === 'handedOver');
+    await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'fenced', reason: 'takenOver' });
+    expect((await shard.status()).stranded).toMatchObject({ waiting: 1, rebased: 0 });
+  });
+
+  test('restored from a backup: what was committed since is fetched, what the backup sold in its place is kept apart, nothing is signed twice', async () => {
+    const counter = await SimCounter.open(104, { backend });
+    const { shop, device } = counter;
+    const before = { disk: device.disk.image(), pages: device.pages.state };
+    await counter.sell(await counter.shard(), 2);
+    await shop.committed(await counter.shard());
+    device.stop('kill');
+    device.disk.load(before.disk);
+    device.pages.load(before.pages);
+    counter.offline();
+    await device.boot();
+    let shard = await counter.shard();
+    expect(shard.store.head.seq).toBe(6);
+    const lost = new Map(counter.ledger);
+    await counter.sell(shard, 1);
+    const forked = [...counter.ledger.keys()].filter((id) => !lost.has(id));
+    counter.online();
+    await shop.world.run('the fork is met', async () => (await shard.status()).fence.kind === 'fenced');
+    await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'fenced' });
+    const fenced = await counter.fence(shard, device);
+    await noteFence(device, shop, fenced);
+    await counter.cut(fenced, { writer: device, destination: shard.store.identity.id }, device);
+    shard = await counter.shard();
+    await shop.world.run('the shard is open again', async () => (await shard.status()).fence.kind === 'open');
+    await counter.sell(shard, 1);
+    await shop.committed(shard);
+    const [entry] = shard.store.outbox.entries();
+    expect(entry).toMatchObject({ from: { epoch: 1, firstSeq: 7, lastSeq: 8 }, cut: 10, state: { kind: 'refused' } });
+    expect(forked).toEqual([bytesToHex(entry?.id ?? new Uint8Array())]);
+    for (const id of forked) counter.ledger.delete(id);
+    await counter.requireWhole([shard]);
+  });
+
+  test('stranded twice: the second move still says where the sales were born, and a third reader counts them once', async () => {
+    const counter = await SimCounter.open(105, { backend });
+    const { shop } = counter;
+    const [first, second, third] = [await counter.shard(), await counter.shard('counter-2'), await counter.shard('counter-3')];
+    for (const shard of [second, third]) {
+      await counter.sell(shard);
+      await shop.committed(shard);
+    }
+    counter.offline();
+    await counter.sell(first, 2);
+    await counter.cut(await counter.fence(first), { destination: second.store.identity.id });
+    counter.loses(/push$/);
+    counter.online();
+    await shop.world.run('it is saved in the second', () => second.store.head.seq === 2 + 2 * 3);
+    await counter.cut(await counter.fence(second), { destination: third.store.identity.id });
+    counter.loses(undefined);
+    await shop.world.run(
+      'all is committed in the third',
+      async () => third.committed.seq === 2 + 2 * 3 && (await second.status()).fence.kind === 'handedOver',
+    );
+    await counter.requireWhole([first, second, third]);
+    const ranges = third.store.db.all('SELECT shard, epoch, first_seq, last_seq FROM foldlog_origin');
+    expect(ranges).toEqual([{ shard: first.store.identity.id, epoch: 1, first_seq: 7, last_seq: 10 }]);
+  });
+
+  test('a group whose fold throws is kept with the reason and holds up nobody; a person tries it again, or lets it be', async () => {
+    const counter = await SimCounter.open(106, { backend });
+    const { shop } = counter;
+    const [old, next] = [await counter.shard(), await counter.shard('counter-2')];
+    await next.save(groupId(new Uint8Array(16).fill(1)), { kind: 'ops', inputs: [line('c4', 'sku-b')] }); // the same key as in the tail
+    await shop.committed(next);
+    counter.offline();
+    await counter.sell(old, 3); // c3, c4, c5
+    await counter.cut(await counter.fence(old), { destination: next.store.identity.id });
+    counter.online();
+    await shop.world.run('two of three are there', async () => next.committed.seq === 1 + 2 * 3);
+    const [refused] = old.store.outbox.entries().filter(({ state }) => state.kind === 'refused');
+    expect(refused?.state).toMatchObject({ kind: 'refused', reason: expect.stringContaining('reducerFailed') });
+    expect((await old.status()).stranded).toMatchObject({ waiting: 0, refused: 1 });
+    await expect(
+      old.save(refused?.id ?? groupId(new Uint8Array(16)), { kind: 'ops', inputs: [line('c4', 'sku-b')] }),
+    ).rejects.toMatchObject({
+      kind: 'fenced',
+    });
   });
 });
