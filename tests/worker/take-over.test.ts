@@ -2,11 +2,13 @@
 // real relay core; nothing is lost, nothing is there twice, ids survive.
 
 import { describe, expect, test } from 'vitest';
-import { bytesToHex } from '../../kernel/bytes.ts';
+import { bytesToHex, hexToBytes } from '../../kernel/bytes.ts';
+import { FoldlogError } from '../../kernel/errors.ts';
 import { groupId } from '../../kernel/units.ts';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
 import { line } from '../sim/shop.ts';
 import { noteFence, SimCounter, salesQuery, stateOf } from '../sim/sim-counter.ts';
+import { putFence, signerOf } from '../sim/sim-take-over.ts';
 
 describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
   test('revoked of its till while offline, and given another: the tail is saved again there, under its ids and times', async () => {
@@ -139,7 +141,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     expect(ranges).toEqual([{ shard: first.store.identity.id, epoch: 1, first_seq: 7, last_seq: 10 }]);
   });
 
-  test('a group whose fold throws is kept with the reason and holds up nobody; a person tries it again, or lets it be', async () => {
+  test('a group whose fold throws is kept with the reason and holds up nobody; a person lets it be, or has it tried again', async () => {
     const counter = await SimCounter.open(106, { backend });
     const { shop } = counter;
     const [old, next] = [await counter.shard(), await counter.shard('counter-2')];
@@ -153,10 +155,138 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     const [refused] = old.store.outbox.entries().filter(({ state }) => state.kind === 'refused');
     expect(refused?.state).toMatchObject({ kind: 'refused', reason: expect.stringContaining('reducerFailed') });
     expect((await old.status()).stranded).toMatchObject({ waiting: 0, refused: 1 });
-    await expect(
-      old.save(refused?.id ?? groupId(new Uint8Array(16)), { kind: 'ops', inputs: [line('c4', 'sku-b')] }),
-    ).rejects.toMatchObject({
+    const id = bytesToHex(refused?.id ?? new Uint8Array());
+    await expect(old.save(groupId(hexToBytes(id, 'id')), { kind: 'ops', inputs: [line('c4', 'sku-b')] })).rejects.toMatchObject({
       kind: 'fenced',
     });
+    expect(await old.outbox()).toEqual([
+      expect.objectContaining({
+        id,
+        epoch: 1,
+        firstSeq: 9,
+        lastSeq: 10,
+        state: 'refused',
+        reason: expect.stringContaining('reducerFailed'),
+      }),
+    ]);
+    await old.discardEntry(id);
+    await expect(old.discardEntry(id)).rejects.toMatchObject({ kind: 'misuse', reason: 'notStranded' });
+    expect((await old.status()).stranded).toMatchObject({ refused: 0, discarded: 1 });
+    expect(await old.exportEntry(id)).toBeInstanceOf(Uint8Array);
+    // What stood in its way is gone: tried again, it goes through.
+    next.store.db.run(`DELETE FROM saleLine WHERE sale = 'c4'`);
+    await old.retryEntry(id);
+    await shop.world.run('it is there', () => next.committed.seq === 1 + 3 * 3);
+    await shop.world.run('the outbox is let go', async () => (await old.outbox()).length === 0);
+  });
+
+  test('taken over by the office, to which the tail is carried by hand: verified there, attested, saved under its id, and once only', async () => {
+    const counter = await SimCounter.open(107, { backend });
+    const { shop } = counter;
+    const old = await counter.shard();
+    const office = await shop.reopen();
+    counter.offline();
+    await counter.sell(old, 3);
+    // Two that share a seal: the first of them is proved by the second's, whose body stays at home.
+    await Promise.all([counter.sell(old), counter.sell(old)]);
+    await counter.cut(await counter.fence(old), { destination: office.store.identity.id });
+    counter.online();
+    await shop.world.run('the tail waits', async () => (await old.status()).stranded.waiting === 5);
+    const items = await old.outbox();
+    expect(items.map(({ state, destination }) => [state, destination])).toEqual(
+      items.map(() => ['waiting', bytesToHex(office.store.identity.id)]),
+    );
+    const before = office.store.head.seq;
+    await expect(office.importTail(await old.exportEntry(items[0]?.id ?? ''))).rejects.toMatchObject({
+      reason: 'controlBehind',
+      retry: 'later',
+    });
+    await shop.world.run(
+      'the office knows the cut',
+      async () => (await office.importTail(await old.exportEntry(items[0]?.id ?? '')).catch(() => '')) !== '',
+    );
+    for (const { id } of items) {
+      const tail = await old.exportEntry(id);
+      expect(new TextDecoder().decode(tail).split('sale.line').length - 1).toBeLessThanOrEqual(2);
+      for (const at of [9, 30, 60, tail.length - 20]) {
+        const bent = tail.slice();
+        bent[at] = (bent[at] as number) ^ 1;
+        await expect(office.importTail(bent)).rejects.toBeInstanceOf(FoldlogError);
+      }
+      expect(await office.importTail(tail)).toBe(id);
+      expect(await office.importTail(tail)).toBe(id);
+    }
+    await shop.world.run('the office has committed them', () => office.committed.seq === before + 5 * 3);
+    const [first] = office.store.db.all<{ body: Uint8Array }>('SELECT body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq', [
+      before,
+    ]);
+    expect(new TextDecoder().decode(first?.body)).toMatch(/^\[\["foldlog.rebased",1,\{"from":.*"attest":\{"key":/);
+    const reader = await shop.join('reader');
+    await shop.level(reader, office);
+    const [rows] = await reader.engine.readAcross('till/till-1', [salesQuery]);
+    expect(rows?.map(({ sale }) => sale)).toEqual(expect.arrayContaining([...counter.ledger.values()].slice(-5)));
+    for (const { id } of items) await old.discardEntry(id);
+    expect(await old.status()).toMatchObject({ stranded: { waiting: 0, discarded: 5 } });
+    // Not an admin, or not the destination: refused.
+    const other = await counter.shard('counter-2');
+    await expect(other.importTail(await old.exportEntry(items[0]?.id ?? ''))).rejects.toMatchObject({ reason: 'wrongDestination' });
+  });
+
+  test('key lost, file kept: the new key, once the shard is its own, saves the tail again under an admin’s word', async () => {
+    const counter = await SimCounter.open(108, { backend });
+    const { shop, device } = counter;
+    let shard = await counter.shard();
+    counter.offline();
+    await counter.sell(shard, 2);
+    device.stop('kill');
+    device.vault.clear();
+    await device.boot('follow');
+    shard = await counter.shard();
+    await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'corrupt', reason: 'keyLost' });
+    const fenced = await counter.fence(shard);
+    counter.online();
+    const link = await shop.world.finish('invite', shop.owner.engine.invite({ role: 'admin' }));
+    await shop.world.finish('join', device.engine.join(link, 'counter again'));
+    await counter.cut(fenced, { writer: device, destination: shard.store.identity.id });
+    await shop.world.run('the shard is open', async () => (await shard.status()).fence.kind === 'open');
+    await counter.sell(shard, 1);
+    await shop.committed(shard);
+    await counter.requireWhole([shard]);
+    expect(shard.store.db.value('SELECT count(*) FROM foldlog_group WHERE instr(body, ?) > 0', ['"attest"'])).toBe(2);
+    expect((await device.engine.status()).lost).toEqual([]);
+  });
+
+  test('back after a year, three take-overs later: the tail of the first epoch goes where its own cut says', async () => {
+    const counter = await SimCounter.open(109, { backend });
+    const { shop, device } = counter;
+    const [old, home] = [await counter.shard(), await counter.shard('counter-2')];
+    await counter.sell(home);
+    await shop.committed(home);
+    counter.offline();
+    await counter.sell(old, 4);
+    device.stop('kill');
+    const fenced = await counter.fence(old);
+    await counter.cut(fenced, { writer: shop.owner, destination: home.store.identity.id });
+    const again = await putFence(shop, fenced.shard, fenced.epoch, await signerOf(shop.owner), 5);
+    await counter.cut(again, {});
+    shop.owner.stop('kill');
+    const until = shop.world.clock.now() + 365 * 24 * 3600 * 1000;
+    let isOver = false;
+    shop.world.scheduler.after(365 * 24 * 3600 * 1000, () => {
+      isOver = true;
+    });
+    await shop.world.run('a year', () => isOver, 366 * 24 * 3600 * 1000);
+    expect(shop.world.clock.now()).toBeGreaterThanOrEqual(until);
+    counter.loses(undefined);
+    await device.boot();
+    counter.online();
+    const [back, there] = [await counter.shard(), await counter.shard('counter-2')];
+    await shop.world.run(
+      'the tail is committed',
+      async () => (await back.status()).fence.kind === 'handedOver' && there.committed.seq === 2 + 4 * 3,
+    );
+    await counter.requireWhole([back, there]);
+    expect(back.store.log.base.epoch).toBe(5);
+    await shop.world.run('the outbox is let go', async () => (await back.outbox()).length === 0);
   });
 });

@@ -4,6 +4,7 @@
 import { type ControlState, relayKeyOf, signatoryOf, writerAt } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Deflate, Signer, Verifier } from '../../kernel/ports.ts';
+import { requireRebases } from '../../kernel/rebase-proof.ts';
 import { isSameHead, type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
 import { decodeSlotObject, verifySlotObject } from '../../kernel/segment.ts';
 import { type Head, short, slot, type WorkspaceId } from '../../kernel/units.ts';
@@ -89,6 +90,7 @@ async function verified(
     });
   }
   await verifyRun(ports.verifier, { head: cursor.head, writer: writer.key }, run, where);
+  await requireRebases(ports.verifier, control, { shard: identity.id, writer: writer.id }, run.groups, where);
   return { run, next: { ...place, head: run.head } };
 }
 

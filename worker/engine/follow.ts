@@ -2,7 +2,7 @@
 // One loop for all of them; each keeps its own cursor, and one that cannot go on does not hold up the others.
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import { deviceOf } from '../../kernel/control/fold.ts';
+import { type ControlState, deviceOf } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
@@ -159,6 +159,8 @@ export class Follower {
     if (state?.relay === undefined || workspace === undefined) return 'idle';
     const mine = this.#ports.signer.publicKey;
     // Own shards whose file is gone are followed without a rule: somebody here relied on them.
+    // One that is held as this device's own is in its own file, also when another device writes it now.
+    const own = new Set(this.#file.shards().flatMap(({ hold, id }) => (hold === 'own' ? [bytesToHex(id)] : [])));
     const lost = new Set(this.#file.shards().flatMap(({ hold, id }) => (hold === 'lost' ? [bytesToHex(id)] : [])));
     let isMore = false;
     let isFailed = false;
@@ -166,13 +168,14 @@ export class Follower {
       const writer = entry.writer === undefined ? undefined : deviceOf(state, entry.writer);
       const id = bytesToHex(entry.id);
       const isLost = lost.has(id);
+      if (own.has(id)) continue;
       if (writer === undefined || !(isLost || (!isSameBytes(writer.key, mine) && this.#rules.some((rule) => rule.matches(entry)))))
         continue;
       try {
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
-        isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
+        isMore = (await this.#pull(followed, writer.key, state)) || isMore;
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
@@ -265,7 +268,7 @@ export class Follower {
   }
 
   /** One answer's worth. True when there may be more. */
-  async #pull(followed: Followed, writer: PublicKey, relays: readonly PublicKey[]): Promise<boolean> {
+  async #pull(followed: Followed, writer: PublicKey, control: ControlState): Promise<boolean> {
     const { workspace } = this.#control;
     if (workspace === undefined) return false;
     const { replica } = followed;
@@ -275,7 +278,7 @@ export class Follower {
     const answer = await this.#ports.relay.log(workspace, replica.identity.id, replica.cursor.slot, pullBytes, this.#ports.signer);
     const objects = answerOrThrow(answer, where);
     let folded = 0;
-    for (const object of objects) folded += await replica.take(object, { writer, relays });
+    for (const object of objects) folded += await replica.take(object, { writer, relays: control.relayKeys, control });
     followed.error = undefined;
     const { bootstrap } = followed;
     if (!bootstrap.isLevel) {

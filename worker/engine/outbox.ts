@@ -260,8 +260,8 @@ export class Outbox {
     this.#isEmpty = this.#db.value('SELECT 1 FROM foldlog_outbox LIMIT 1') === undefined;
   }
 
-  /** From another device, verified by the caller. False when it is here already. */
-  take(group: Omit<StrandedGroup, 'n' | 'state' | 'seal'>, seal: Uint8Array | undefined, at: TimeMs): boolean {
+  /** From another device, verified by the caller, with the seal that covers it. False when it is here already. */
+  take(group: Omit<StrandedGroup, 'n' | 'state' | 'seal' | 'at'>, seal: Uint8Array, at: TimeMs): boolean {
     const { from, cut, controlSlot, destination } = group;
     if (this.#db.value('SELECT 1 FROM foldlog_outbox WHERE hash = ?', [group.hash]) !== undefined) return false;
     const values: SqlValue[] = [
@@ -278,7 +278,7 @@ export class Outbox {
     this.#db.run(
       `INSERT INTO foldlog_outbox (id, shard, epoch, first_seq, last_seq, hash, header, salt, body, seal, cut_seq, cut_slot, destination, state, at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)`,
-      [...values, seal ?? null, cut, controlSlot, destination ?? null, at],
+      [...values, seal, cut, controlSlot, destination ?? null, at],
     );
     this.#isEmpty = false;
     return true;

@@ -2,18 +2,19 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import type { Clock, Scheduler } from '../../kernel/ports.ts';
+import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
 import { type Epoch, type GroupId, type Head, noHash, type Seq, type ShardId } from '../../kernel/units.ts';
 import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn, type Verdict } from './audit.ts';
 import type { GroupPlace } from './chain-log.ts';
-import type { ControlReplica } from './control.ts';
+import { type ControlReplica, noRelay } from './control.ts';
 import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
 import type { OutboxCounts } from './outbox.ts';
+import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
@@ -32,6 +33,8 @@ export interface OwnShardPorts extends SavePorts, LoopPorts {
   /** Absent in a workspace without a relay. */
   readonly sync: (PushPorts & PublishPorts) | undefined;
   readonly isAdmin: () => boolean;
+  readonly verifier: Verifier;
+  readonly deflate: Deflate;
 }
 
 export interface ShardEvents {
@@ -138,6 +141,37 @@ export class OwnShard {
   /** A stranded group, from this shard's outbox or another's (rebase.ts). */
   saveAgain(id: GroupId, before: SavedBefore): Promise<GroupPlace> {
     return this.#queue.saveAgain(id, before);
+  }
+
+  /** Groups that could not be committed in their place, and what became of them. */
+  outbox(): Promise<readonly OutboxItem[]> {
+    return this.store.mutex.own('other', () => listOutbox(this.store));
+  }
+
+  /** Has a refused or discarded group of the outbox tried again. @throws {FoldlogError} see outbox-acts.ts, as of the next three */
+  async retryEntry(id: string): Promise<void> {
+    await this.store.mutex.own('other', () => retryEntry(this.store, this.#ports.clock, id));
+    await this.store.flush();
+    this.#strandLoop.wake(true);
+  }
+
+  async discardEntry(id: string): Promise<void> {
+    await this.store.mutex.own('other', () => discardEntry(this.store, this.#ports.clock, id));
+    await this.store.flush();
+    this.#events.onState();
+  }
+
+  exportEntry(id: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.store.mutex.own('other', () => exportEntry(this.store, this.#ports.deflate, id));
+  }
+
+  async importTail(bytes: Uint8Array): Promise<string> {
+    const control = this.#host.source()?.control;
+    if (control === undefined) throw noRelay('importTail');
+    this.#host.askControl(); // it may lack the cut that the tail names: refused then, and there for the next try
+    const id = await importTail(this.store, { ...this.#ports, control, isAdmin: this.#ports.isAdmin() }, bytes);
+    this.#strandLoop.wake(true);
+    return id;
   }
 
   /** A shard was committed further: what of this outbox was saved again there, and is covered now, is let go. */

@@ -3,10 +3,12 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { type CommitGroup, lastSeqOf } from '../../kernel/commit-group.ts';
+import type { ControlState } from '../../kernel/control/fold.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { sliceMsMax } from '../../kernel/limits.ts';
 import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
+import { requireRebases } from '../../kernel/rebase-proof.ts';
 import { type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
 import { decodeSlotObject, type SlotObject, verifySlotObject } from '../../kernel/segment.ts';
 import {
@@ -106,7 +108,10 @@ export class Replica {
    * @returns groups folded
    * @throws {FoldlogError} `corrupt` when the object does not verify; nothing of it is folded then
    */
-  async take(bytes: Uint8Array, by: { readonly writer: PublicKey; readonly relays: readonly PublicKey[] }): Promise<number> {
+  async take(
+    bytes: Uint8Array,
+    by: { readonly writer: PublicKey; readonly relays: readonly PublicKey[]; readonly control: ControlState },
+  ): Promise<number> {
     const at = this.#cursor;
     const where = `slot ${at.slot + 1} of ${this.identity.kind}/${this.identity.name}`;
     const object = decodeSlotObject(bytes, where);
@@ -135,6 +140,7 @@ export class Replica {
     // The cursor may stand inside this run: its start is checked against the chain, its end by the seal.
     const start = this.#startOf(run, where);
     await verifyRun(this.#ports.verifier, { head: run.after, writer: by.writer }, run, where);
+    await requireRebases(this.#ports.verifier, by.control, { shard: this.identity.id, writer: run.seal.key }, run.groups, where);
     return this.#foldFrom(run, start, object);
   }
 
