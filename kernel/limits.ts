@@ -81,6 +81,8 @@ export const backoffMsMax = 5 * 60_000;
 export const settleMsMax = 20_000;
 /** A receipt is a capability for this long; afterwards it is evidence and a hint (decision 0008). */
 export const receiptCapabilityMsMax = 7 * 24 * 3600 * 1000;
+/** A fence without its cut is left to its author and the admins this long: a device being revoked cannot outrun them (decision 0003). */
+export const fenceReservedMs = 10 * 60_000;
 /** A relay instance believes its copy of a control log this long. */
 export const controlCacheMsMax = 10_000;
 /** Clock difference a signed request may show. */

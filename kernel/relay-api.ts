@@ -18,6 +18,8 @@ export const relayPaths = {
   controlAppend: (workspace: WorkspaceId): string => `${workspacePath(workspace)}/control`,
   /** POST: a push; answers with a receipt. */
   push: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/push`,
+  /** POST: a signed fence; answers with the slot object that holds it. */
+  fence: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/fence`,
   /** GET: slot objects after a slot, framed; at least one when there is one, then as many as fit in `bytes`. */
   log: (workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number): string =>
     `${shardPath(workspace, shard)}/log?after=${after}&bytes=${bytes}`,

@@ -680,7 +680,7 @@ class Shard:
         fence["author"] = reader.bytes(16)
         fence["signed"] = reader.data[: reader.at]
         fence["signature"] = reader.bytes(64)
-        if fence["new"] <= fence["epoch"]:
+        if fence["new"] != fence["epoch"] + 1:
             raise reader.bad("epochs of the fence")
         return fence
 
