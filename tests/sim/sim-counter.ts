@@ -25,7 +25,11 @@ export class SimCounter {
   readonly options: DeviceOptions;
   /** Sale by group id, of everything that was acknowledged. */
   readonly ledger = new Map<string, string>();
-  readonly #line: { isCut: boolean; lost: RegExp | undefined } = { isCut: false, lost: undefined };
+  readonly #line: { isCut: boolean; lost: RegExp | undefined; losesReplies: boolean } = {
+    isCut: false,
+    lost: undefined,
+    losesReplies: false,
+  };
   readonly #ids: () => GroupId;
   #sales = 0;
 
@@ -79,6 +83,11 @@ export class SimCounter {
     this.#line.lost = paths;
   }
 
+  /** What the counter is answered never arrives. */
+  losesReplies(isLost: boolean): void {
+    this.#line.losesReplies = isLost;
+  }
+
   /** Sales of two lines each. */
   async sell(shard: OwnShard, sales = 1): Promise<void> {
     for (let i = 0; i < sales; i++) {
@@ -117,10 +126,12 @@ export class SimCounter {
 
   #cuttable(http: Http): Http {
     return {
-      send: async (request, bounds) =>
-        this.#line.isCut || this.#line.lost?.test(request.path) === true
-          ? { kind: 'unreachable', cause: new Error('no network') }
-          : http.send(request, bounds),
+      send: async (request, bounds) => {
+        if (this.#line.isCut || this.#line.lost?.test(request.path) === true)
+          return { kind: 'unreachable', cause: new Error('no network') };
+        const answer = await http.send(request, bounds);
+        return this.#line.losesReplies ? { kind: 'unreachable', cause: new Error('no reply') } : answer;
+      },
     };
   }
 }
@@ -139,8 +150,9 @@ export async function noteFence(device: SimDevice, shop: SimShop, fenced: Fenced
   await device.boot();
 }
 
-/** State hash of a shard's newest file as a device has it on disk; the device is stopped for it. */
+/** State hash of a shard's newest file as a device has it on disk; the device is closed for it. */
 export async function stateOnDisk(device: SimDevice, shop: SimShop, shard: ShardId): Promise<string> {
+  await shop.world.finish('close', device.engine.close());
   device.stop('kill');
   const isMirror = device.medium === device.pages;
   const pool = isMirror ? await bootMirrorPool(device.pages, shop.world.scheduler) : await bootPool(device.disk);

@@ -5,11 +5,11 @@ import { bytesToHex } from '../../kernel/bytes.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import { decodeControlSlot, signControlEntry } from '../../kernel/control/entry.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
-import { portableSigner } from '../../kernel/ed25519.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import { relayPaths } from '../../kernel/relay-api.ts';
+import { signRequest } from '../../kernel/request-signature.ts';
 import { unpackRun } from '../../kernel/run.ts';
-import { decodeSlotObject, makeFence, signFence } from '../../kernel/segment.ts';
+import { decodeSlotObject, encodeSignedFence, signFence } from '../../kernel/segment.ts';
 import {
   chainStart,
   type Epoch,
@@ -19,14 +19,12 @@ import {
   noHash,
   type ShardId,
   slot,
-  timeMs,
   type WorkspaceId,
   workspaceId,
 } from '../../kernel/units.ts';
-import { ifAbsent } from '../../relay/object-store.ts';
 import type { SimDevice } from './sim-device.ts';
 import type { SimShop } from './sim-shop.ts';
-import { SimWorld, syncDeflate } from './sim-world.ts';
+import { syncDeflate } from './sim-world.ts';
 
 export interface Fenced {
   readonly shard: ShardId;
@@ -59,31 +57,27 @@ async function bytesAt(shop: SimShop, key: string): Promise<Uint8Array<ArrayBuff
 }
 
 /** Closes the shard's present epoch at the head of its log. */
-export async function putFence(shop: SimShop, shard: ShardId, closed: Epoch, author: Signer, opens = closed + 1): Promise<Fenced> {
+export async function putFence(shop: SimShop, shard: ShardId, closed: Epoch, author: Signer): Promise<Fenced> {
   const { head: controlHead } = await controlLog(shop);
   const keys = (await shop.keys(`${bytesToHex(shard)}/log/`)).toSorted();
   const objects = await Promise.all(keys.map(async (key) => ({ bytes: await bytesAt(shop, key), key })));
   let head: Head = chainStart;
-  let bytesBefore = 0;
   for (const { bytes, key } of objects) {
-    bytesBefore += bytes.length;
     const object = decodeSlotObject(bytes, key);
     head = object.kind === 'fence' ? object.fence.head : (await unpackRun(syncDeflate, shard, object.run, key)).head;
   }
   const last = objects.at(-1);
   const decoded = last === undefined ? undefined : decodeSlotObject(last.bytes, last.key);
   const binding = { shard, slot: slot((decoded?.slot ?? 0) + 1), prevObject: decoded?.objectHash ?? noHash };
-  const claim = await signFence(author, binding, { closedEpoch: closed, newEpoch: epoch(opens), head, controlHead });
-  const relay = portableSigner(new SimWorld(shop.world.seed).random('relay/key').bytes(32));
-  const time = timeMs(Math.max(shop.world.clock.now(), decoded?.time ?? 0));
-  const bytes = await makeFence(relay, { ...binding, time, bytesBefore }, claim);
-  const incarnation = ((await shop.keys('/log/'))[0] ?? (await shop.keys('/chunk/'))[0])?.split('/')[2];
-  if (incarnation === undefined) throw new Error('nothing was ever committed in this shop');
-  const workspace = bytesToHex((await controlLog(shop)).workspace);
-  const key = `w/${workspace}/${incarnation}/s/${bytesToHex(shard)}/log/${String(binding.slot).padStart(16, '0')}`;
-  const put = await shop.store.put(key, bytes, ifAbsent);
-  if (put.kind !== 'written') throw new Error(`the slot was ${put.kind}`);
-  return { shard, epoch: epoch(opens), head, fence: decodeSlotObject(bytes, 'fence').objectHash };
+  const claim = await signFence(author, binding, { closedEpoch: closed, newEpoch: epoch(closed + 1), head, controlHead });
+  const { workspace } = await controlLog(shop);
+  const path = relayPaths.fence(workspace, shard);
+  const body = encodeSignedFence({ ...binding, fence: claim });
+  const authorization = await signRequest(author, { workspace, method: 'POST', path, body }, shop.world.clock.now());
+  const answer = await shop.relay.fetch(new Request(`http://relay.test${path}`, { method: 'POST', headers: { authorization }, body }));
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  if (answer.status !== 200) throw new Error(`fence refused: ${new TextDecoder().decode(bytes)}`);
+  return { shard, epoch: epoch(closed + 1), head, fence: decodeSlotObject(bytes, 'fence').objectHash };
 }
 
 /** Appends acts by their author over the present head. @throws when the relay refuses them */
