@@ -81,7 +81,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     expect(shard.store.head.seq).toBe(18);
   });
 
-  test('a tail over a log that begins at a checkpoint: restored from the checkpoint below the cut, not from the newer one above it', async () => {
+  test('a tail over a log that begins at a checkpoint: restored from the checkpoint below the cut, in its own file again after a restart', async () => {
     const counter = await truncated(backend);
     const { shop, device } = counter;
     const shard = await counter.shard();
@@ -153,11 +153,14 @@ async function untilStopped({ device }: SimCounter): Promise<void> {
 }
 
 test('a newer layout, and one there never was, are refused typed and left alone', async () => {
-  for (const layout of [0, 3]) {
+  for (const [layout, refusal] of [
+    [0, { kind: 'corrupt', reason: 'foreignFile' }],
+    [3, { kind: 'upgradeNeeded', reason: 'newerLayout' }],
+  ] as const) {
     const counter = await SimCounter.open(123);
     const { file } = (await counter.shard()).store;
     await edit(counter, file, (db) => db.exec(`PRAGMA user_version=${layout}`));
     await counter.device.boot();
-    await expect(counter.shard()).rejects.toMatchObject({ kind: 'upgradeNeeded', reason: 'newerLayout' });
+    await expect(counter.shard()).rejects.toMatchObject(refusal);
   }
 });

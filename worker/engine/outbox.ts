@@ -158,6 +158,19 @@ export class Outbox {
     return row === undefined ? undefined : entryOf(row);
   }
 
+  /** A call that is asked again after its group stranded was saved once, and is not saved a second time beside it. @throws {FoldlogError} `fenced` `stranded` */
+  requireAbsent(id: GroupId): void {
+    const entry = this.find(id);
+    if (entry === undefined) return;
+    throw new FoldlogError('fenced', {
+      where: 'save',
+      reason: 'stranded',
+      found: `a group that was saved before and is ${entry.state.kind} in the outbox`,
+      expected: 'a new one',
+      todo: 'nothing is lost: see outbox()',
+    });
+  }
+
   /** All but the engine's own, in the order in which they were saved. */
   entries(): readonly OutboxEntry[] {
     if (this.#isEmpty) return [];

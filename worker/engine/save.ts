@@ -303,7 +303,7 @@ export class SaveQueue {
       let found: GroupPlace | undefined;
       try {
         found = this.#store.log.find(call.id);
-        if (found === undefined && call.source !== undefined) requireNotStranded(this.#store, call.id);
+        if (found === undefined && call.source !== undefined) this.#store.outbox.requireAbsent(call.id);
       } catch (error) {
         call.reject(this.#store.db.failure(error, 'save'));
         return false;
@@ -469,19 +469,6 @@ export class SaveQueue {
       cause,
     });
   }
-}
-
-/** A call that is asked again after its group stranded: it was saved once, and is not saved a second time beside it. */
-function requireNotStranded(store: ShardStore, id: GroupId): void {
-  const entry = store.outbox.find(id);
-  if (entry === undefined) return;
-  throw new FoldlogError('fenced', {
-    where: `save to ${store.identity.kind}/${store.identity.name}`,
-    reason: 'stranded',
-    found: `a group that was saved before and is ${entry.state.kind} in the outbox`,
-    expected: 'a new one',
-    todo: 'nothing is lost: see outbox()',
-  });
 }
 
 const signerSilent = (): FoldlogError =>

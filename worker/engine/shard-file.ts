@@ -214,7 +214,10 @@ function requireOurs(db: Database, file: string): void {
       expected: 'a Foldlog shard',
     });
   }
-  if (typeof layout !== 'number' || layout < 1 || layout > layoutVersion) {
+  if (layout === 0) {
+    throw FoldlogError.corrupt({ where: file, reason: 'foreignFile', found: 'layout 0', expected: 'a Foldlog shard' });
+  }
+  if (typeof layout !== 'number' || layout > layoutVersion) {
     throw new FoldlogError('upgradeNeeded', {
       where: file,
       reason: 'newerLayout',
