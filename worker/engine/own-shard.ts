@@ -1,8 +1,10 @@
 // One shard this device writes: store, save queue, pusher, publisher and live queries, put together. The only file that knows them all.
 
+import { type ShardEpoch, shardOf } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Clock, Scheduler } from '../../kernel/ports.ts';
-import { type GroupId, type Head, noHash } from '../../kernel/units.ts';
+import { isSameHead } from '../../kernel/run.ts';
+import { type Epoch, type GroupId, type Head, noHash, type ShardId, short } from '../../kernel/units.ts';
 import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn } from './audit.ts';
@@ -27,6 +29,15 @@ export interface OwnShardPorts extends SavePorts, LoopPorts {
   readonly vault: Vault;
   /** Absent in a workspace without a relay. */
   readonly sync: (PushPorts & PublishPorts) | undefined;
+  readonly epochs: EpochRights;
+}
+
+/** Who may go on in a new epoch of a shard that was fenced: take-over.ts. */
+export interface EpochRights {
+  /** Whether this copy noted the fence that opened it. */
+  mayEnter(shard: ShardId, opened: ShardEpoch): boolean;
+  /** It saves there now, durably: the note has served. */
+  entered(shard: ShardId): Promise<void>;
 }
 
 export interface ShardEvents {
@@ -48,6 +59,8 @@ export interface OwnShardStatus {
   readonly checkpointSeq: number;
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
+  /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
+  readonly closed: FoldlogError | undefined;
 }
 
 type OnPatch = (patch: LivePatch) => void;
@@ -62,7 +75,12 @@ export class OwnShard {
   readonly #pushLoop: Loop | undefined;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
+  readonly #control: ControlReplica;
   #audit: AuditReport | undefined;
+  #refused: FoldlogError | undefined;
+  #fenced: FoldlogError | undefined;
+  #paused: FoldlogError | undefined;
+  #entering: Promise<void> | undefined;
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
@@ -71,19 +89,25 @@ export class OwnShard {
     this.store = store;
     this.#ports = ports;
     this.#events = events;
-    const { epoch } = store.log.base;
+    this.#control = control;
     this.#queue = new SaveQueue(
       ports,
       store,
-      () => ({ epoch, controlHead: control.head, headsSeen: noHash }),
+      () => ({ epoch: store.log.base.epoch, controlHead: control.head, headsSeen: noHash }),
       () => this.#saved(),
     );
+    if (store.isNotedFenced) this.#closeFenced(fencedHere(store.identity, store.log.base.epoch, undefined));
     if (ports.sync === undefined) return;
     const wakePush = (): void => this.#pushLoop?.wake();
-    this.#pusher = new Pusher(ports.sync, store, control, (head) => this.#committed(head), events.onState);
+    this.#pusher = new Pusher(ports.sync, store, control, {
+      onCommitted: (head) => this.#committed(head),
+      onState: events.onState,
+      onFenced: (error) => this.#closeFenced(error),
+    });
     this.#publisher = new Publisher(ports.sync, pool, store, this.#pusher, control, wakePush);
     const pusher = this.#pusher;
     this.#pushLoop = new Loop(ports, () => pusher.round());
+    this.heed();
     wakePush();
   }
 
@@ -135,7 +159,67 @@ export class OwnShard {
 
   /** Reading and sending go on. */
   refuseSaves(error: FoldlogError): void {
+    this.#refused = error;
     this.#queue.stop(error);
+  }
+
+  /** While this device takes over from itself: what was saved between fence and cut would strand. */
+  pauseSaves(error: FoldlogError): void {
+    this.#paused = error;
+    this.#queue.stop(error);
+  }
+
+  resumeSaves(): void {
+    this.#paused = undefined;
+    if (this.closed === undefined) this.#queue.reopen();
+  }
+
+  get closed(): FoldlogError | undefined {
+    return this.#refused ?? this.#fenced ?? this.#paused;
+  }
+
+  /**
+   * What the control log says of this shard's epoch. Another one closes it here for good, unless this copy noted the fence that opened it and
+   * nothing of its own stands above the cut: then it saves on there.
+   */
+  heed(): void {
+    const { state } = this.#control;
+    const opened = state === undefined ? undefined : shardOf(state, this.store.identity.id)?.epochs.at(-1);
+    if (opened === undefined || opened.epoch <= this.store.log.base.epoch) return;
+    if (this.#ports.epochs.mayEnter(this.store.identity.id, opened))
+      this.#entering ??= this.#enter(opened).finally(() => this.#leaveEntering());
+    else this.#closeFenced(fencedHere(this.store.identity, this.store.log.base.epoch, opened));
+  }
+
+  async #enter(opened: ShardEpoch): Promise<void> {
+    const { store } = this;
+    const isEntered = await store.mutex.own('other', async () => {
+      if (!isSameHead(store.head, opened.cut)) return false;
+      await store.makeDurable();
+      await store.enterEpoch(opened);
+      return true;
+    });
+    if (!isEntered) return this.#closeFenced(fencedHere(store.identity, store.log.base.epoch, opened));
+    await this.#ports.epochs.entered(store.identity.id);
+    this.#fenced = undefined;
+    this.resumeSaves();
+    this.#events.onState();
+    this.#pushLoop?.wake(true);
+  }
+
+  #leaveEntering(): void {
+    this.#entering = undefined;
+  }
+
+  /** Waiting calls are answered at once; the note keeps the next start from saving before it has asked anybody. */
+  #closeFenced(error: FoldlogError): void {
+    const isKnown = this.#fenced !== undefined;
+    this.#fenced = error;
+    this.#queue.stop(this.closed ?? error);
+    if (isKnown) return;
+    const { store } = this;
+    if (!store.isNotedFenced) void store.mutex.own('other', () => store.noteFenced()).catch(() => undefined); // the next push meets the same fence
+    this.#events.onState();
   }
 
   /** Where a call's group stands, when it was saved: the answer to an unknown outcome. */
@@ -170,7 +254,8 @@ export class OwnShard {
 
   /** The network is back, the control log changed, or a person asked. */
   wake(atOnce: boolean): void {
-    this.#pushLoop?.wake(atOnce);
+    this.heed();
+    if (this.#fenced === undefined) this.#pushLoop?.wake(atOnce);
   }
 
   get isPushIdle(): boolean {
@@ -178,6 +263,7 @@ export class OwnShard {
   }
 
   get pushState(): PushState {
+    if (this.#fenced !== undefined) return { kind: 'stopped', error: this.#fenced };
     return this.#pusher?.state ?? { kind: 'idle' };
   }
 
@@ -197,11 +283,13 @@ export class OwnShard {
       retryAtMs: this.#pushLoop?.retryAt,
       checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
       audit: this.#audit,
+      closed: this.closed,
     }));
   }
 
   /** Finishes the save that runs, refuses those that wait, ends the loops. */
   async close(): Promise<void> {
+    await this.#entering?.catch(() => undefined);
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
@@ -255,3 +343,16 @@ export class OwnShard {
     }
   }
 }
+
+/** What a writer is told that somebody followed: nothing of it is lost, nothing more is taken. */
+const fencedHere = (identity: { readonly kind: string; readonly name: string }, at: Epoch, opened: ShardEpoch | undefined): FoldlogError =>
+  new FoldlogError('fenced', {
+    where: `shard ${identity.kind}/${identity.name}`,
+    reason: 'fenced',
+    found:
+      opened === undefined
+        ? `a fence that closed epoch ${at}`
+        : `epoch ${opened.epoch}, cut at seq ${opened.cut.seq} and written by ${opened.writer === undefined ? 'nobody' : `device ${short(opened.writer)}`}`,
+    expected: `epoch ${at}, in which this copy saves`,
+    todo: 'save under another name; what was saved here stays and can be read, and what lies above the cut waits to be rebased',
+  });

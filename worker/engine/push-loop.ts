@@ -26,6 +26,13 @@ export type PushState =
   /** The relay or the chain says that this writer may not go on, or the relay forgot what it acknowledged. A person must look. */
   | { readonly kind: 'stopped'; readonly error: FoldlogError };
 
+export interface PushEvents {
+  readonly onCommitted: (head: Head) => void;
+  readonly onState: () => void;
+  /** A push met a fence. Called again with every push that does. */
+  readonly onFenced: (error: FoldlogError) => void;
+}
+
 /** Inflated bytes of one push: well under the format's bound, so that a request stays short on a phone's uplink. */
 const pushBytes = 2 * 1024 * 1024;
 
@@ -35,6 +42,7 @@ export class Pusher {
   readonly #control: ControlReplica;
   readonly #onCommitted: (head: Head) => void;
   readonly #onState: () => void;
+  readonly #onFenced: (error: FoldlogError) => void;
   #state: PushState = { kind: 'idle' };
   #receipt: { readonly bytes: Bytes; readonly receipt: Receipt } | undefined;
   /** Set while a checkpoint is being made: a run must end exactly there (publish.ts). */
@@ -43,12 +51,13 @@ export class Pusher {
   /** Largest run this relay takes, once it said so. */
   #runBytesMax: number | undefined;
 
-  constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, onCommitted: (head: Head) => void, onState: () => void) {
+  constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, events: PushEvents) {
     this.#ports = ports;
     this.#store = store;
     this.#control = control;
-    this.#onCommitted = onCommitted;
-    this.#onState = onState;
+    this.#onCommitted = events.onCommitted;
+    this.#onState = events.onState;
+    this.#onFenced = events.onFenced;
     this.#receipt = store.log.newestReceipt();
   }
 
@@ -58,7 +67,10 @@ export class Pusher {
 
   /** Head up to which the relay has given its word. */
   get committed(): Head {
-    return this.#receipt?.receipt.head ?? this.#store.log.base.head;
+    const { cut, head } = this.#store.log.base;
+    const received = this.#receipt?.receipt.head ?? head;
+    // What lies below the cut that opened our epoch is committed, whether its receipt came or not.
+    return cut !== undefined && cut.seq > received.seq ? cut : received;
   }
 
   get receipt(): Receipt | undefined {
@@ -81,6 +93,9 @@ export class Pusher {
     const entry = state?.shards.get(bytesToHex(this.#store.identity.id));
     if (workspace === undefined || state?.relay === undefined || entry === undefined) {
       return this.#become({ kind: 'waiting', found: 'the shard is not in the control log yet' }, 'idle');
+    }
+    if (entry.epoch !== this.#store.log.base.epoch) {
+      return this.#become({ kind: 'waiting', found: `the control log is at epoch ${entry.epoch} of this shard` }, 'idle');
     }
     if (this.#runBytesMax === undefined) {
       const info = await this.#ports.relay.info();
@@ -158,6 +173,11 @@ export class Pusher {
   }
 
   #refused(error: FoldlogError): RoundEnd {
+    if (error.kind === 'fenced' && error.reason === 'fenced') {
+      // Not the end of the loop: when this very copy put the fence, it goes on in the epoch that the cut opens.
+      this.#onFenced(error);
+      return this.#become({ kind: 'stopped', error }, 'idle');
+    }
     const isFinal = error.kind === 'fenced' || error.kind === 'corrupt' || error.kind === 'misuse' || error.reason === 'rolledBack';
     // An instance whose copy of the control log is seconds old does not know a new shard or device yet.
     const isYoung = error.reason === 'unknownShard' || error.reason === 'unknownDevice' || error.reason === 'unknownWorkspace';

@@ -132,6 +132,11 @@ export class SaveQueue {
     for (const call of this.#waiting.splice(0)) call.reject(error);
   }
 
+  /** Takes calls again: what stopped it is over. */
+  reopen(): void {
+    this.#stopped = undefined;
+  }
+
   #encode(inputs: readonly OpInput[]): Encoded {
     const ops = inputs.map((input) => this.#store.folder.prepare(input));
     const body = encodeOps(

@@ -1,6 +1,7 @@
 // One own shard while it is open: its connection, the chain head in memory, and the mutex that every use of the connection goes through.
 // Knows how to throw the connection away and reopen the file, which is what an unknown outcome asks for (decision 0002).
 
+import type { ShardEpoch } from '../../kernel/control/fold.ts';
 import type { Head } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { ChainLog } from './chain-log.ts';
@@ -8,7 +9,7 @@ import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
-import { openShardFile, type ShardIdentity } from './shard-file.ts';
+import { Meta, openShardFile, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export class ShardStore {
@@ -124,6 +125,28 @@ export class ShardStore {
     this.#db.abandon();
     this.#file = file;
     this.#use(db);
+  }
+
+  /** Goes on in the epoch that a cut opened at this very head. In a turn of the mutex. */
+  async enterEpoch(opened: ShardEpoch): Promise<void> {
+    this.#db.transaction(() => {
+      const meta = new Meta(this.#db);
+      meta.set('epoch', opened.epoch);
+      meta.set('cutSeq', opened.cut.seq);
+      meta.set('cutHash', opened.cut.hash);
+    });
+    await this.flush();
+    this.#log = new ChainLog(this.#db);
+  }
+
+  /** Notes that the epoch this device saves in was closed by a fence: the next start must not save before it asks anybody. */
+  async noteFenced(): Promise<void> {
+    this.#db.transaction(() => new Meta(this.#db).set('fencedEpoch', this.#log.base.epoch));
+    await this.flush();
+  }
+
+  get isNotedFenced(): boolean {
+    return (new Meta(this.#db).number('fencedEpoch') ?? 0) >= this.#log.base.epoch;
   }
 
   #use(db: Database): void {
