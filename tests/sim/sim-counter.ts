@@ -8,6 +8,7 @@ import type { Http } from '../../kernel/ports.ts';
 import { type GroupId, groupId, type ShardId } from '../../kernel/units.ts';
 import { sql } from '../../shards/index.ts';
 import { stateHashOf } from '../../worker/engine/image.ts';
+import { Intents, takeOverOf } from '../../worker/engine/intents.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import { setExclusive } from '../../worker/engine/shard-file.ts';
 import { WorkspaceFile } from '../../worker/engine/workspace-file.ts';
@@ -136,13 +137,13 @@ export class SimCounter {
   }
 }
 
-/** Writes into a device's workspace file that a fence is its own, as its own take-over does before it puts one. The device starts again. */
+/** Writes into a device's workspace file that a fence which stands is its own, as its own take-over does. It starts again, and completes it with the cut. */
 export async function noteFence(device: SimDevice, shop: SimShop, fenced: Fenced): Promise<void> {
   device.stop('kill');
   const isMirror = device.medium === device.pages;
   const pool = isMirror ? await bootMirrorPool(device.pages, shop.world.scheduler) : await bootPool(device.disk);
   const file = await WorkspaceFile.open(pool, true);
-  file.noteFence(fenced.fence);
+  new Intents(file).put({ ...takeOverOf(fenced.shard), fences: [{ shard: fenced.shard, signed: undefined, object: fenced.object }] });
   await file.flush();
   file.close();
   await pool.close();

@@ -1,7 +1,7 @@
 // Takes a shard of the simulated shop over, as an admin's device would: a fence in the shard's next slot, then the control entry that says who writes on.
 // Exists so that tests can hold the two steps apart, and put in between what a real device never would.
 
-import { bytesToHex } from '../../kernel/bytes.ts';
+import { type Bytes, bytesToHex } from '../../kernel/bytes.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import { decodeControlSlot, signControlEntry } from '../../kernel/control/entry.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
@@ -31,6 +31,8 @@ export interface Fenced {
   readonly epoch: Epoch;
   readonly head: Head;
   readonly fence: Hash;
+  /** The slot object. */
+  readonly object: Bytes;
 }
 
 export async function signerOf(device: SimDevice): Promise<Signer> {
@@ -77,7 +79,7 @@ export async function putFence(shop: SimShop, shard: ShardId, closed: Epoch, aut
   const answer = await shop.relay.fetch(new Request(`http://relay.test${path}`, { method: 'POST', headers: { authorization }, body }));
   const bytes = new Uint8Array(await answer.arrayBuffer());
   if (answer.status !== 200) throw new Error(`fence refused: ${new TextDecoder().decode(bytes)}`);
-  return { shard, epoch: epoch(closed + 1), head, fence: decodeSlotObject(bytes, 'fence').objectHash };
+  return { shard, epoch: epoch(closed + 1), head, fence: decodeSlotObject(bytes, 'fence').objectHash, object: bytes };
 }
 
 /** Appends acts by their author over the present head. @throws when the relay refuses them */

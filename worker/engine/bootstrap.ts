@@ -3,7 +3,7 @@
 
 import { type Bytes, concatBytes, isSameBytes } from '../../kernel/bytes.ts';
 import { type Checkpoint, decodeCheckpoint, verifyCheckpoint } from '../../kernel/checkpoint.ts';
-import { type ControlState, shardOf, speakerFor } from '../../kernel/control/fold.ts';
+import { type ControlState, cutAbove, shardOf, speakerFor } from '../../kernel/control/fold.ts';
 import { sha256 } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Deflate, Signer, Verifier } from '../../kernel/ports.ts';
@@ -98,6 +98,15 @@ export async function requireCheckpoint(
     });
   }
   await verifyCheckpoint(verifier, signer.key, checkpoint, where);
+  const cut = cutAbove(control, identity.id, checkpoint.epoch)?.cut;
+  if (cut !== undefined && checkpoint.head.seq > cut.seq) {
+    throw FoldlogError.corrupt({
+      where,
+      reason: 'aboveCut',
+      found: `a checkpoint of epoch ${checkpoint.epoch} at seq ${checkpoint.head.seq}`,
+      expected: `at most seq ${cut.seq}, where that epoch was cut`,
+    });
+  }
   if (checkpoint.schemaVersion !== definition.spec.version || !isSameBytes(checkpoint.foldId, definition.foldId)) {
     throw new FoldlogError('upgradeNeeded', {
       where,
@@ -155,6 +164,8 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
         objectHash: checkpoint.slotObject,
         slotTime: checkpoint.slotTime,
         head: checkpoint.head,
+        epoch: checkpoint.epoch,
+        isFenced: false,
       });
     });
     return db;

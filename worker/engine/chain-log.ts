@@ -12,7 +12,7 @@ import { type Epoch, type GroupId, type Hash, type Head, hash, type KeyId, type 
 import { Reader } from '../../kernel/wire.ts';
 import type { Database } from './database.ts';
 import { GroupIds } from './group-ids.ts';
-import { type ChainBase, Meta, readBase, readEpochStart } from './shard-file.ts';
+import { type ChainBase, Meta, readBase } from './shard-file.ts';
 
 /** Where a saved group stands. */
 export interface GroupPlace {
@@ -42,14 +42,11 @@ export class ChainLog {
   readonly #db: Database;
   readonly #ids: GroupIds;
   readonly base: ChainBase;
-  /** The cut that the present epoch began with; undefined in the first one. */
-  readonly epochStart: Head | undefined;
 
   constructor(db: Database) {
     this.#db = db;
     this.#ids = new GroupIds(db);
     this.base = readBase(new Meta(db));
-    this.epochStart = readEpochStart(new Meta(db));
   }
 
   /** Head of the saved chain. */

@@ -77,7 +77,7 @@ async function verified(
   await verifySlotObject(ports.verifier, { ...binding, relay, timeMin: cursor.slotTime }, object, where);
   const place = { slot: object.slot, objectHash: object.objectHash, slotTime: object.time };
   // Whose fence it is does not matter here: what is taken ends at a head that the control log names.
-  if (object.kind === 'fence') return { run: undefined, next: { ...place, head: cursor.head } };
+  if (object.kind === 'fence') return { run: undefined, next: { ...cursor, ...place } };
   const run = await unpackRun(ports.deflate, identity.id, object.run, where);
   const id = writerAt(control, identity.id, run.epoch);
   const writer = id === undefined ? undefined : signatoryOf(control, id);
@@ -91,7 +91,7 @@ async function verified(
   }
   await verifyRun(ports.verifier, { head: cursor.head, writer: writer.key }, run, where);
   await requireRebases(ports.verifier, control, { shard: identity.id, writer: writer.id }, run.groups, where);
-  return { run, next: { ...place, head: run.head } };
+  return { run, next: { ...cursor, ...place, head: run.head } };
 }
 
 const notThere = (where: string, found: Head, expected: Head): FoldlogError =>

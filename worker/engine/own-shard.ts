@@ -62,6 +62,8 @@ export interface OwnShardStatus {
   readonly stranded: OutboxCounts;
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
+  /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
+  readonly closed: FoldlogError | undefined;
 }
 
 /** A repair that wants the relay waits for it, and one that no checkpoint helps stays a finding: the next audit tries again. */
@@ -86,6 +88,9 @@ export class OwnShard {
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
   #audit: AuditReport | undefined;
+  #refused: FoldlogError | undefined;
+  #heldBy: FoldlogError | undefined;
+  #paused: FoldlogError | undefined;
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
@@ -230,12 +235,40 @@ export class OwnShard {
 
   /** Until the shard is this device's again: reading and sending go on. */
   holdSaves(error: FoldlogError): void {
-    this.#queue.hold(error);
+    this.#heldBy = error;
+    this.#holdOrRelease();
   }
 
   /** Reading and sending go on. */
   refuseSaves(error: FoldlogError): void {
+    this.#refused = error;
     this.#queue.stop(error);
+  }
+
+  /** While this device takes over from itself: what was saved between fence and cut would strand. */
+  pauseSaves(error: FoldlogError): void {
+    this.#paused = error;
+    this.#holdOrRelease();
+  }
+
+  resumeSaves(): void {
+    this.#paused = undefined;
+    this.#holdOrRelease();
+  }
+
+  get closed(): FoldlogError | undefined {
+    return this.#refused ?? this.#heldBy ?? this.#paused;
+  }
+
+  /** Whether groups may be saved here now: for what other shards' outboxes wait for it. */
+  get isEntered(): boolean {
+    return this.#refused === undefined && this.#stranding.isEntered;
+  }
+
+  #holdOrRelease(): void {
+    const error = this.#heldBy ?? this.#paused;
+    if (error === undefined) this.#queue.release();
+    else this.#queue.hold(error);
   }
 
   /** Where a call's group stands, when it was saved: the answer to an unknown outcome. */
@@ -300,6 +333,7 @@ export class OwnShard {
       fence: this.#stranding.state,
       stranded: this.store.outbox.counts(),
       audit: this.#audit,
+      closed: this.closed,
     }));
   }
 
@@ -317,12 +351,13 @@ export class OwnShard {
   }
 
   #held(error: FoldlogError): void {
-    this.#queue.hold(error);
+    this.holdSaves(error);
     this.#pusher?.pause(error);
   }
 
   #released(): void {
-    this.#queue.release();
+    this.#heldBy = undefined;
+    this.#holdOrRelease();
     this.#pusher?.resume();
     this.#pushLoop?.wake(true);
   }

@@ -1,43 +1,17 @@
-// Whose a shard is, as the control log and the files of this device say it together: which names are free, whether a shard is still this device's to
-// write, and where what was stranded may go (decision 0003).
+// Whose a shard is, as the control log and the files of this device say it together: whether it is still this device's to write, and where what was
+// stranded may go (decision 0003).
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import { isRoleAtLeast, type Role } from '../../kernel/control/acts.ts';
-import { type ControlState, cutAbove, deviceOf, isWriterOf, type ShardEpoch, shardNamed, shardOf } from '../../kernel/control/fold.ts';
+import { type ControlState, cutAbove, isWriterOf, type ShardEpoch, shardOf } from '../../kernel/control/fold.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
-import { FoldlogError } from '../../kernel/errors.ts';
 import type { Signer } from '../../kernel/ports.ts';
-import type { Hash, KeyId, ShardId } from '../../kernel/units.ts';
+import type { KeyId, ShardId } from '../../kernel/units.ts';
 import type { BootstrapPorts } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
-import { lostShard } from './loss.ts';
 import type { Destination } from './rebase.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StrandingHost } from './stranding.ts';
 import type { HeldShard, WorkspaceFile } from './workspace-file.ts';
-
-/** @throws {FoldlogError} `misuse` `notAllowed`, `notWriter` · `corrupt` `missingFile`: it was this device's, and its file is gone */
-export function requireFreeName(
-  by: { readonly state: ControlState | undefined; readonly signer: Signer; readonly role: Role },
-  { kind, name }: { readonly kind: string; readonly name: string },
-  where: string,
-): void {
-  const { state, signer, role } = by;
-  const taken = state === undefined ? undefined : shardNamed(state, kind, name);
-  if (state === undefined || taken === undefined) {
-    if (isRoleAtLeast(role, 'writer')) return;
-    throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
-  }
-  if (isWriterOf(taken, keyIdOf(signer.publicKey))) throw lostShard(where);
-  const writer = taken.writer === undefined ? undefined : deviceOf(state, taken.writer);
-  throw FoldlogError.misuse({
-    where,
-    reason: 'notWriter',
-    found: `a shard that ${writer?.name ?? 'another device'} writes`,
-    expected: 'a shard of this device',
-    todo: 'follow it, or open one under another name',
-  });
-}
 
 /**
  * Sealed by another key than this device has now, and not given to this one since. Its groups can still be read and sent: their seals prove them. A shard
@@ -51,20 +25,20 @@ export function isKeyLost(state: ControlState | undefined, signer: Signer, store
   return sealedBy !== undefined && !isSameBytes(sealedBy, mine);
 }
 
-/**
- * Whether this device, and this copy of it, may save in an epoch. A key that wrote the shard before may lie in a backup or a clone as well: only the
- * copy that put the fence, and remembers it, goes on.
- */
-export function mayContinue(
-  state: ControlState,
-  shard: ShardId,
-  opened: ShardEpoch,
-  by: { readonly key: KeyId; readonly holdsFence: (fence: Hash) => boolean },
-): boolean {
-  if (opened.writer === undefined || !isSameBytes(opened.writer, by.key)) return false;
+/** A key that wrote the shard before may lie in a backup or a clone as well: of its copies only the one that noted the fence goes on (decision 0003). */
+function mayWrite(state: ControlState, shard: ShardId, opened: ShardEpoch, key: KeyId, rights: EpochRights): boolean {
+  if (opened.writer === undefined || !isSameBytes(opened.writer, key)) return false;
   const before = shardOf(state, shard)?.epochs.filter(({ epoch }) => epoch < opened.epoch) ?? [];
-  const hasWritten = before.some(({ writer }) => writer !== undefined && isSameBytes(writer, by.key));
-  return !hasWritten || by.holdsFence(opened.fence);
+  const hasWritten = before.some(({ writer }) => writer !== undefined && isSameBytes(writer, key));
+  return !hasWritten || rights.mayEnter(shard, opened);
+}
+
+/** What this copy noted of its own take-overs: take-over.ts. */
+export interface EpochRights {
+  /** Whether this copy noted the fence that opened it. */
+  mayEnter(shard: ShardId, opened: ShardEpoch): boolean;
+  /** It saves in that epoch, durably: a note of its fence has served. */
+  entered(shard: ShardId, opened: ShardEpoch): Promise<void>;
 }
 
 /** What stranding asks of the rest of the device, for one shard. */
@@ -74,25 +48,25 @@ export function strandingHost(
     readonly control: ControlReplica;
     readonly signer: Signer;
     readonly ports: BootstrapPorts | undefined;
+    readonly rights: EpochRights;
   },
   shard: ShardId,
-  engine: { readonly open: (held: HeldShard) => Promise<Destination>; readonly askControl: () => void },
+  engine: { readonly open: (held: HeldShard) => Promise<Destination & { readonly isEntered: boolean }>; readonly askControl: () => void },
 ): StrandingHost {
   const key = keyIdOf(at.signer.publicKey);
-  const holdsFence = (fence: Hash): boolean => at.file.holdsFence(fence);
   return {
     cutAbove: (closed) => (at.control.state === undefined ? undefined : cutAbove(at.control.state, shard, closed)),
     newestCut: () =>
       at.control.state === undefined ? undefined : shardOf(at.control.state, shard)?.epochs.findLast(({ epoch }) => epoch > 1),
-    mayWrite: (opened) => at.control.state !== undefined && mayContinue(at.control.state, shard, opened, { key, holdsFence }),
+    mayWrite: (opened) => at.control.state !== undefined && mayWrite(at.control.state, shard, opened, key, at.rights),
+    entered: (opened) => at.rights.entered(shard, opened),
     destination: async (id) => {
       const { state } = at.control;
       const entry = state === undefined ? undefined : shardOf(state, id);
-      if (state === undefined || entry === undefined || !isWriterOf(entry, key)) return undefined;
-      const newest = entry.epochs.at(-1);
-      if (newest === undefined || !mayContinue(state, id, newest, { key, holdsFence })) return undefined;
       const held = at.file.shards().find((known) => known.hold === 'own' && bytesToHex(known.id) === bytesToHex(id));
-      return held === undefined ? undefined : engine.open(held);
+      if (entry === undefined || !isWriterOf(entry, key) || held === undefined) return undefined;
+      const to = await engine.open(held);
+      return to.isEntered ? to : undefined;
     },
     askControl: engine.askControl,
     source: () => {

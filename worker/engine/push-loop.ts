@@ -80,10 +80,10 @@ export class Pusher {
 
   /** Head up to which the relay has given its word. */
   get committed(): Head {
-    const { base, epochStart } = this.#store.log;
-    const head = this.#receipt?.receipt.head ?? base.head;
-    // A fence closes at a head that is committed, also when its receipt never came.
-    return epochStart !== undefined && epochStart.seq > head.seq ? epochStart : head;
+    const { cut, head } = this.#store.log.base;
+    const received = this.#receipt?.receipt.head ?? head;
+    // What lies below the cut that opened our epoch is committed, whether its receipt came or not.
+    return cut !== undefined && cut.seq > received.seq ? cut : received;
   }
 
   get receipt(): Receipt | undefined {
@@ -107,6 +107,9 @@ export class Pusher {
     const entry = state?.shards.get(bytesToHex(this.#store.identity.id));
     if (workspace === undefined || state?.relay === undefined || entry === undefined) {
       return this.#become({ kind: 'waiting', found: 'the shard is not in the control log yet' }, 'idle');
+    }
+    if (entry.epoch !== this.#store.log.base.epoch) {
+      return this.#become({ kind: 'waiting', found: `the control log is at epoch ${entry.epoch} of this shard` }, 'idle');
     }
     if (this.#runBytesMax === undefined) {
       const info = await this.#ports.relay.info();

@@ -22,6 +22,7 @@ export interface RelayClient {
   control(workspace: WorkspaceId, after: Slot, signer: Signer): Promise<Answer<readonly Bytes[]>>;
   appendControl(workspace: WorkspaceId, entry: Bytes): Promise<Answer<Bytes>>;
   push(workspace: WorkspaceId, shard: ShardId, push: Bytes): Promise<Answer<Bytes>>;
+  fence(workspace: WorkspaceId, shard: ShardId, signed: Bytes, signer: Signer): Promise<Answer<Bytes>>;
   log(workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number, signer: Signer): Promise<Answer<readonly Bytes[]>>;
   newestCheckpoint(workspace: WorkspaceId, shard: ShardId, signer: Signer, upTo?: Seq): Promise<Answer<Bytes | undefined>>;
   publishCheckpoint(workspace: WorkspaceId, shard: ShardId, statement: Bytes, signer: Signer): Promise<Answer<undefined>>;
@@ -72,6 +73,10 @@ export function relayClient(http: Http, clock: Clock, traffic: Traffic): RelayCl
       bodyOf(await ask({ method: 'POST', path: relayPaths.controlAppend(workspace), headers: {}, body: entry }, controlSlotBytesMax)),
     push: async (workspace, shard, push) =>
       bodyOf(await ask({ method: 'POST', path: relayPaths.push(workspace, shard), headers: {}, body: push }, receiptBytes)),
+    fence: async (workspace, shard, signed, signer) => {
+      const request: HttpRequest = { method: 'POST', path: relayPaths.fence(workspace, shard), headers: {}, body: signed };
+      return bodyOf(await ask(request, smallAnswerBytesMax, { workspace, signer }));
+    },
     log: async (workspace, shard, after, bytes, signer) =>
       frames(
         await ask(get(relayPaths.log(workspace, shard, after, bytes)), bytes + runBytesMax + 4096, { workspace, signer }),

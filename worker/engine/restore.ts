@@ -208,10 +208,24 @@ async function fetchRest(
 export function slotBehind(checkpoint: Checkpoint | undefined, log: ChainLog, head: Head): Cursor {
   const receipt = log.newestReceipt()?.receipt;
   if (receipt !== undefined && receipt.head.seq <= head.seq && receipt.head.seq >= (checkpoint?.head.seq ?? 0)) {
-    return { slot: receipt.slot, objectHash: receipt.objectHash, slotTime: receipt.time, head: receipt.head };
+    return {
+      slot: receipt.slot,
+      objectHash: receipt.objectHash,
+      slotTime: receipt.time,
+      head: receipt.head,
+      epoch: receipt.epoch,
+      isFenced: false,
+    };
   }
   if (checkpoint === undefined) return cursorAtGenesis;
-  return { slot: checkpoint.slot, objectHash: checkpoint.slotObject, slotTime: checkpoint.slotTime, head: checkpoint.head };
+  return {
+    slot: checkpoint.slot,
+    objectHash: checkpoint.slotObject,
+    slotTime: checkpoint.slotTime,
+    head: checkpoint.head,
+    epoch: checkpoint.epoch,
+    isFenced: false,
+  };
 }
 
 const forked = (where: string, head: Head): FoldlogError =>

@@ -2,6 +2,7 @@
 // reads back every pragma that durability rests on. Tables: docs/format.md does not cover them; they never leave the device.
 
 import { isSameBytes } from '../../kernel/bytes.ts';
+import type { ShardEpoch } from '../../kernel/control/fold.ts';
 import { assertNever, FoldlogError } from '../../kernel/errors.ts';
 import { ownCacheKib } from '../../kernel/limits.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
@@ -125,6 +126,18 @@ export function addLocalTables(db: Database, definition: ShardDefinition, identi
   meta.set('name', identity.name);
   meta.set('schemaVersion', definition.spec.version);
   meta.set('foldId', definition.foldId);
+}
+
+/**
+ * Makes the file of a replica that was read up to a fence this device's own: its log begins at the cut, in the epoch the cut opened. `ownEpoch` lets
+ * the file alone say that it is own (adopt.ts). In the caller's transaction.
+ */
+export function promoteShardFile(db: Database, opened: ShardEpoch): void {
+  const meta = new Meta(db);
+  meta.set('epoch', opened.epoch);
+  meta.set('baseSeq', opened.cut.seq);
+  meta.set('baseHash', opened.cut.hash);
+  meta.set('ownEpoch', opened.epoch);
 }
 
 /**
@@ -279,22 +292,21 @@ export class Meta {
   }
 }
 
-/** Where a chain stood when its log on this device began: genesis, or the checkpoint it was started from. */
+/** Where a chain stood when its log on this device began: genesis, a checkpoint it was started from, or the cut it was taken over at. */
 export interface ChainBase {
+  /** The epoch this device saves in. */
   readonly epoch: Epoch;
   readonly head: Head;
+  /** The cut that opened that epoch, when it is not the first: up to there everything is committed. */
+  readonly cut: Head | undefined;
 }
 
 export function readBase(meta: Meta): ChainBase {
   const baseHash = meta.bytes('baseHash');
+  const cutHash = meta.bytes('cutHash');
   return {
     epoch: epoch(meta.number('epoch') ?? 1),
     head: { seq: seq(meta.number('baseSeq') ?? 0), hash: baseHash === undefined ? (hash(new Uint8Array(32)) as Hash) : hash(baseHash) },
+    cut: cutHash === undefined ? undefined : { seq: seq(meta.number('cutSeq') ?? 0), hash: hash(cutHash) },
   };
-}
-
-/** Where the present epoch began: the cut before it, up to which everything is committed whatever the receipts say. Undefined in the first one. */
-export function readEpochStart(meta: Meta): Head | undefined {
-  const startHash = meta.bytes('epochStartHash');
-  return startHash === undefined ? undefined : { seq: seq(meta.number('epochStartSeq') ?? 0), hash: hash(startHash) };
 }

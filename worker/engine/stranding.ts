@@ -28,6 +28,8 @@ export interface StrandingHost {
   newestCut(): ShardEpoch | undefined;
   /** Whether this device, and this copy of it, may save in the epoch that a cut opened. */
   mayWrite(opened: ShardEpoch): boolean;
+  /** This copy saves in the newest epoch, and that is on disk: what allowed it need not be remembered. */
+  entered(opened: ShardEpoch): Promise<void>;
   /** The shard of that id when this device writes it now. */
   destination(id: ShardId): Promise<Destination | undefined>;
   /** The control log may have a cut that is not known here yet. */
@@ -110,6 +112,12 @@ export class Stranding {
     return this.#rebase();
   }
 
+  /** A take-over from oneself has served its purpose, here or before a restart. */
+  async #enter(): Promise<void> {
+    const newest = this.#host.newestCut();
+    if (newest !== undefined && newest.epoch === this.#store.log.base.epoch && this.isEntered) await this.#host.entered(newest);
+  }
+
   /** Step 1. Committed: what stands at or below the cut in the log of the relay; the rest moves to the outbox, in one transaction. */
   async #strand(closed: Epoch, { cut, controlSlot, destination }: ShardEpoch): Promise<void> {
     const store = this.#store;
@@ -160,11 +168,13 @@ export class Stranding {
     if (newest === undefined) return;
     const settle = (meta: Meta): void => {
       meta.set('epoch', newest.epoch);
-      meta.set('epochStartSeq', newest.cut.seq);
-      meta.set('epochStartHash', newest.cut.hash);
+      meta.set('cutSeq', newest.cut.seq);
+      meta.set('cutHash', newest.cut.hash);
       meta.delete('strandedEpoch');
-      if (this.#host.mayWrite(newest)) meta.delete('fencedEpoch');
-      else meta.set('fencedEpoch', newest.epoch);
+      meta.delete('fencedEpoch');
+      // Kept, for the note that allowed it is not.
+      if (this.#host.mayWrite(newest)) meta.delete('handedOverEpoch');
+      else meta.set('handedOverEpoch', newest.epoch);
     };
     const isStranded = new Meta(store.db).number('strandedEpoch') === closed;
     if (!isStranded && isSameHead(store.head, newest.cut)) {
@@ -189,6 +199,7 @@ export class Stranding {
 
   /** Step 3, for every shard that something waits for; and only then the app's saves go on here, behind what was saved before them. */
   async #rebase(): Promise<RoundEnd> {
+    await this.#enter();
     const store = this.#store;
     let passing: FoldlogError | undefined;
     for (const id of store.outbox.destinations()) {
@@ -220,8 +231,12 @@ export class Stranding {
 
   /** The newest epoch is known here, and it is another's. */
   get #isHandedOver(): boolean {
-    const newest = this.#host.newestCut();
-    return newest !== undefined && newest.epoch === this.#store.log.base.epoch && !this.#host.mayWrite(newest);
+    return new Meta(this.#store.db).number('handedOverEpoch') === this.#store.log.base.epoch;
+  }
+
+  /** Whether groups may be saved here now, the app's or stranded ones: the newest epoch is this copy's, and no fence was met in it. */
+  get isEntered(): boolean {
+    return !this.#isHandedOver && !this.#isFenceNoted && this.#host.cutAbove(this.#store.log.base.epoch) === undefined;
   }
 
   #handOver(): void {
@@ -256,7 +271,7 @@ const fenced = (where: string, found: string): FoldlogError =>
 const handedOver = (where: string): FoldlogError =>
   new FoldlogError('fenced', {
     where,
-    reason: 'takenOver',
+    reason: 'fenced',
     found: 'a shard that another device writes now',
     expected: 'a shard of this device',
     todo: 'nothing of this call was saved; open another shard, and look at outbox() for what could not be committed here',

@@ -1,11 +1,11 @@
 // The workspace's own database file: replica of the control log, acts not yet committed, and which shards this device holds.
 // SQL only. Decision 0006.
 
-import { type Bytes, bytesToHex, utf8 } from '../../kernel/bytes.ts';
+import { type Bytes, utf8 } from '../../kernel/bytes.ts';
 import { type Act, actsFromJson, actsToJson } from '../../kernel/control/acts.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { parseCanonicalJson } from '../../kernel/op-body.ts';
-import { type Hash, type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
+import { type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
 import type { Database } from './database.ts';
 import { requireSoundPages } from './log-check.ts';
 import { Meta, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
@@ -165,13 +165,28 @@ export class WorkspaceFile {
     this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
   }
 
-  /** A fence that this device put, or is about to: only a copy that knows of it goes on after its own take-over (decision 0003). */
-  noteFence(fence: Hash): void {
-    this.#meta.set(`fence/${bytesToHex(fence)}`, 1);
+  /** A shard that is this device's own from now on. */
+  ownShard(shard: Omit<HeldShard, 'hold'>): void {
+    this.holdShard({ ...shard, hold: 'own' });
+    this.db.run(`UPDATE foldlog_shard SET hold = 'own' WHERE id = ?`, [shard.id]);
   }
 
-  holdsFence(fence: Hash): boolean {
-    return this.#meta.number(`fence/${bytesToHex(fence)}`) !== undefined;
+  /** Small texts by name, of those that begin alike. */
+  notes(begin: string): readonly { readonly name: string; readonly text: string }[] {
+    return this.db
+      .all<{ name: string; value: string }>('SELECT name, value FROM foldlog_meta WHERE substr(name, 1, ?) = ? ORDER BY name', [
+        begin.length,
+        begin,
+      ])
+      .map(({ name, value }) => ({ name, text: value }));
+  }
+
+  putNote(name: string, text: string): void {
+    this.#meta.set(name, text);
+  }
+
+  dropNote(name: string): void {
+    this.db.run('DELETE FROM foldlog_meta WHERE name = ?', [name]);
   }
 
   rules(): readonly string[] {
