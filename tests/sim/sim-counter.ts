@@ -17,6 +17,7 @@ import { type DeviceOptions, SimDevice } from './sim-device.ts';
 import { SimShop } from './sim-shop.ts';
 import { bootMirrorPool, bootPool } from './sim-sqlite.ts';
 import { appendActs, cutOf, type Fenced, putFence, signerOf } from './sim-take-over.ts';
+import type { SimWorld } from './sim-world.ts';
 
 export const salesQuery = sql<{ sale: string; n: number }>`SELECT sale, count(*) AS n FROM saleLine GROUP BY sale ORDER BY sale`;
 
@@ -152,7 +153,7 @@ export async function noteFence(device: SimDevice, shop: SimShop, fenced: Fenced
 }
 
 /** State hash of a shard's newest file as a device has it on disk; the device is closed for it. */
-export async function stateOnDisk(device: SimDevice, shop: SimShop, shard: ShardId): Promise<string> {
+export async function stateOnDisk(device: SimDevice, shop: { readonly world: SimWorld }, shard: ShardId): Promise<string> {
   await shop.world.finish('close', device.engine.close());
   device.stop('kill');
   const isMirror = device.medium === device.pages;

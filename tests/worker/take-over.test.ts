@@ -7,10 +7,12 @@ import { FoldlogError } from '../../kernel/errors.ts';
 import { groupId } from '../../kernel/units.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
+import { verifiedStore } from '../relay/take-over.ts';
 import { line } from '../sim/shop.ts';
 import { noteFence, SimCounter, salesQuery, stateOf, stateOnDisk } from '../sim/sim-counter.ts';
 import type { SimDevice } from '../sim/sim-device.ts';
 import { putFence, signerOf } from '../sim/sim-take-over.ts';
+import { TwoTills } from '../sim/two-tills.ts';
 
 async function levelWith(reader: SimDevice, shard: OwnShard): Promise<boolean> {
   const found = (await reader.engine.status()).followed.find(({ name }) => name === shard.store.identity.name);
@@ -112,7 +114,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     device.pages.load(before.pages);
     counter.offline();
     await device.boot();
-    let shard = await counter.shard();
+    const shard = await counter.shard();
     expect(shard.store.head.seq).toBe(6);
     const lost = new Map(counter.ledger);
     await counter.sell(shard, 1);
@@ -120,9 +122,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     counter.online();
     await shop.world.run('the fork is met', async () => (await shard.status()).fence.kind === 'fenced');
     await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'fenced' });
-    const fenced = await counter.fence(shard, device);
-    await noteFence(device, shop, fenced);
-    shard = await counter.shard();
+    await shop.world.finish('taken over from itself', device.engine.takeOver('till', 'counter-1'));
     await shop.world.run('the shard is open again', async () => (await shard.status()).fence.kind === 'open');
     await counter.sell(shard, 1);
     await shop.committed(shard);
@@ -307,5 +307,37 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     await counter.requireWhole([back, there]);
     expect(back.store.log.base.epoch).toBe(4);
     await shop.world.run('the outbox is let go', async () => (await back.outbox()).length === 0);
+  });
+
+  test('taken over by the office in its own name: the tail, carried there, follows in the new epoch, and every reader holds one state', async () => {
+    const tills = new TwoTills(311, { backend });
+    const { first, second, firstNet, world } = tills;
+    const old = await tills.begin(3);
+    const early = await tills.screen('early');
+    await world.run('level', async () => (await tills.followedSeq(early)) === 6);
+    firstNet.requestLost = 1;
+    await tills.sell(old, 3);
+    const ids = old.store.db.all('SELECT id FROM foldlog_group WHERE last_seq > 6');
+    const taken = second.engine.shard(await tills.takeOver());
+    await tills.sell(taken, 1);
+    await tills.committed(taken);
+    firstNet.requestLost = 0;
+    first.engine.wake(true);
+    await world.run('the tail waits', async () => (await old.status()).stranded.waiting === 3);
+    for (const { id } of await old.outbox()) await taken.importTail(await old.exportEntry(id));
+    await world.run('committed', () => taken.committed.seq === 6 + 2 + 3 * 3);
+    const moved = taken.store.db.all('SELECT id FROM foldlog_group WHERE last_seq > 8');
+    expect(moved).toEqual(ids);
+    await world.run('level', async () => (await tills.followedSeq(early)) === 17);
+    await world.finish('publish', taken.publish());
+    const late = await tills.screen('late');
+    await world.run('level', async () => (await tills.followedSeq(late)) === 17);
+    const wanted = stateOf(taken);
+    for (const reader of [early, late]) expect(await stateOnDisk(reader, tills, taken.store.identity.id)).toBe(wanted);
+    expect((await verifiedStore(tills.store)).join('\n')).toContain('groups 7, ops 17, void 0, erased 0, epoch 2');
+    // Carried once more, or saved once more where it came from: taken already.
+    for (const { id } of await old.outbox()) expect(await taken.importTail(await old.exportEntry(id))).toBe(id);
+    await world.run('settled', async () => (await taken.status()).stranded.waiting === 0);
+    expect(taken.store.head.seq).toBe(17);
   });
 });
