@@ -21,6 +21,7 @@ const tagNames = [
   'enrol',
   'invite',
   'checkpoint',
+  'attest',
   'request',
   'state',
   'fold',

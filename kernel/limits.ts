@@ -46,6 +46,10 @@ export const signMsMax = 10_000;
 /** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
 export const waitingCallsMax = 10_000;
 
+/** Stranded groups that are saved again at a time: they share flushes, and a kill repeats at most so many questions for an id. */
+export const rebaseGroupsMax = 256;
+export const rebaseBytesMax = transactionBytesMax;
+
 /** Background work holds a shard's mutex at most this long at a time: half a frame. */
 export const sliceMsMax = 8;
 
@@ -77,6 +81,8 @@ export const backoffMsMax = 5 * 60_000;
 export const settleMsMax = 20_000;
 /** A receipt is a capability for this long; afterwards it is evidence and a hint (decision 0008). */
 export const receiptCapabilityMsMax = 7 * 24 * 3600 * 1000;
+/** A fence without its cut is left to its author and the admins this long: a device being revoked cannot outrun them (decision 0003). */
+export const fenceReservedMs = 10 * 60_000;
 /** A relay instance believes its copy of a control log this long. */
 export const controlCacheMsMax = 10_000;
 /** Clock difference a signed request may show. */

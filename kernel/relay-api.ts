@@ -3,7 +3,7 @@
 
 import { type Bytes, bytesToHex, hexToBytes } from './bytes.ts';
 import { FoldlogError } from './errors.ts';
-import { type Hash, hash, type ShardId, type Slot, shardId, type WorkspaceId, workspaceId } from './units.ts';
+import { type Hash, hash, type Seq, type ShardId, type Slot, shardId, type WorkspaceId, workspaceId } from './units.ts';
 import { Reader, Writer } from './wire.ts';
 
 const workspacePath = (workspace: WorkspaceId): string => `/v1/workspaces/${bytesToHex(workspace)}`;
@@ -18,6 +18,8 @@ export const relayPaths = {
   controlAppend: (workspace: WorkspaceId): string => `${workspacePath(workspace)}/control`,
   /** POST: a push; answers with a receipt. */
   push: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/push`,
+  /** POST: a signed fence; answers with the slot object that holds it. */
+  fence: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/fence`,
   /** GET: slot objects after a slot, framed; at least one when there is one, then as many as fit in `bytes`. */
   log: (workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number): string =>
     `${shardPath(workspace, shard)}/log?after=${after}&bytes=${bytes}`,
@@ -25,8 +27,9 @@ export const relayPaths = {
   logHead: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/head`,
   /** POST: a checkpoint statement. */
   checkpoints: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/checkpoints`,
-  /** GET: the newest statement; 204 when there is none. */
-  newestCheckpoint: (workspace: WorkspaceId, shard: ShardId): string => `${shardPath(workspace, shard)}/checkpoints/newest`,
+  /** GET: the newest statement, or the newest whose head is not above a seq; 204 when there is none. */
+  newestCheckpoint: (workspace: WorkspaceId, shard: ShardId, upTo?: Seq): string =>
+    `${shardPath(workspace, shard)}/checkpoints/newest${upTo === undefined ? '' : `?upTo=${upTo}`}`,
   /** PUT and GET: one chunk, named by the SHA-256 of its bytes. */
   chunk: (workspace: WorkspaceId, shard: ShardId, chunk: Hash): string => `${shardPath(workspace, shard)}/chunks/${bytesToHex(chunk)}`,
 } as const;

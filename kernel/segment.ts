@@ -96,13 +96,32 @@ export async function isFenceBy(verifier: Verifier, author: PublicKey, binding: 
   return isNamed && verifier.verify(author, fenceMessage(binding, fence), fence.signature);
 }
 
+/** A fence as its author sends it: the object up to and with the author's signature. The relay adds its part. Layout: docs/format.md#fence */
+export interface SignedFence extends SlotBinding {
+  readonly fence: FenceClaim;
+}
+
+export const signedFenceBytes = preambleBytes + 16 + 8 + 32 + 96 + 64;
+
+export const encodeSignedFence = ({ fence, ...binding }: SignedFence): Bytes =>
+  concatBytes(boundFence(binding), fenceClaimBytes(fence), fence.signature);
+
+/** @throws {FoldlogError} `corrupt` or `upgradeNeeded`; the signature is not yet checked */
+export function decodeSignedFence(bytes: Uint8Array, where: string): SignedFence {
+  const reader = new Reader(bytes, where);
+  reader.preamble('fence');
+  const signed = { ...readBinding(reader), fence: readFence(reader) };
+  reader.end();
+  return signed;
+}
+
 /** @throws {FoldlogError} `corrupt` or `upgradeNeeded`; signatures are not yet checked */
 export function decodeSlotObject(bytes: Uint8Array, where: string): SlotObject {
   const reader = new Reader(bytes, where);
   const kind = reader.peekKind();
   if (kind !== 'segment' && kind !== 'fence') throw reader.corrupt('wrongKind', `kind ${kind}`, 'a segment or a fence');
   reader.preamble(kind);
-  const binding = { shard: shardId(reader.bytes(16)), slot: slot(reader.u64('slot', 1)), prevObject: hash(reader.bytes(32)) };
+  const binding = readBinding(reader);
   const content = kind === 'segment' ? { kind, run: readPackedRun(reader) } : { kind, fence: readFence(reader) };
   const time = timeMs(reader.u64('commit time'));
   const bytesBefore = reader.u64('bytes before');
@@ -164,15 +183,24 @@ function fenceClaimBytes(fence: Omit<FenceClaim, 'signature'>): Bytes {
 
 /** Everything of the object before the author's signature. */
 function fenceMessage(binding: SlotBinding, fence: Omit<FenceClaim, 'signature'>): Bytes {
-  const bound = new Writer(preambleBytes + 16 + 8 + 32).preamble('fence').bytes(binding.shard).u64(binding.slot).bytes(binding.prevObject);
-  return tagged('fence', bound.done(), fenceClaimBytes(fence));
+  return tagged('fence', boundFence(binding), fenceClaimBytes(fence));
 }
+
+const boundFence = (binding: SlotBinding): Bytes =>
+  new Writer(preambleBytes + 16 + 8 + 32).preamble('fence').bytes(binding.shard).u64(binding.slot).bytes(binding.prevObject).done();
+
+const readBinding = (reader: Reader): SlotBinding => ({
+  shard: shardId(reader.bytes(16)),
+  slot: slot(reader.u64('slot', 1)),
+  prevObject: hash(reader.bytes(32)),
+});
 
 function readFence(reader: Reader): FenceClaim {
   const closedEpoch = epoch(reader.u32('closed epoch', 0xffff_fffe, 1));
   return {
     closedEpoch,
-    newEpoch: epoch(reader.u32('new epoch', undefined, closedEpoch + 1)),
+    // The next one and no other: a writer could else use up all epochs and nobody could ever follow it.
+    newEpoch: epoch(reader.u32('new epoch', closedEpoch + 1, closedEpoch + 1)),
     head: { seq: seq(reader.u64('head seq')), hash: hash(reader.bytes(32)) },
     controlHead: hash(reader.bytes(32)),
     author: keyId(reader.bytes(16)),

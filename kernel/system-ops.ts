@@ -1,12 +1,30 @@
 // The engine's own ops, as they stand in a body beside the app's: class `foldlog.<name>`, version 1, a payload of fixed fields in one spelling.
 // What they do to a shard's tables is in worker/engine/system-fold.ts; decisions 0003 and 0004.
 
-import { bytesToBase64url } from './bytes.ts';
+import { type Bytes, bytesToBase64url } from './bytes.ts';
+import { tagged } from './digest.ts';
 import { FoldlogError } from './errors.ts';
 import { JsonFields } from './json-fields.ts';
 import type { JsonValue, Op } from './op-body.ts';
 import { systemClassPrefix } from './op-body.ts';
-import { type Epoch, epoch, epochMax, type Hash, hash, type Seq, type ShardId, type Slot, seq, shardId, slot } from './units.ts';
+import {
+  type Epoch,
+  epoch,
+  epochMax,
+  type Hash,
+  hash,
+  type KeyId,
+  keyId,
+  type Seq,
+  type ShardId,
+  type Signature,
+  type Slot,
+  seq,
+  shardId,
+  signature,
+  slot,
+} from './units.ts';
+import { Writer } from './wire.ts';
 
 /** A place in a chain where a group was born: what its rebase must name for ever. */
 export interface Origin {
@@ -14,6 +32,15 @@ export interface Origin {
   readonly epoch: Epoch;
   readonly firstSeq: Seq;
   readonly lastSeq: Seq;
+}
+
+/** An admin's word that a group which another key sealed belongs where it is saved again. */
+export interface Attest {
+  /** The admin's key. */
+  readonly key: KeyId;
+  /** Hash of the group that stood there. */
+  readonly group: Hash;
+  readonly signature: Signature;
 }
 
 export type SystemOp =
@@ -27,7 +54,11 @@ export type SystemOp =
       readonly controlSlot: Slot;
       /** Where it was first saved, when it was rebased before. */
       readonly born: Origin | undefined;
+      /** There when another key sealed it in `from` than seals it here. */
+      readonly attest: Attest | undefined;
     };
+
+export type RebasedOp = Extract<SystemOp, { kind: 'rebased' }>;
 
 const classes = { schemaMoved: 'foldlog.schemaMoved', rebased: 'foldlog.rebased' } as const satisfies Record<SystemOp['kind'], string>;
 
@@ -39,9 +70,12 @@ export function systemOp(made: SystemOp): Op {
 
 function payloadOf(made: SystemOp): JsonValue {
   if (made.kind === 'schemaMoved') return { from: made.from, to: made.to, foldId: bytesToBase64url(made.foldId) };
-  const { from, cut, controlSlot, born } = made;
-  const payload = { from: originToJson(from), cut, controlSlot };
-  return born === undefined ? payload : { ...payload, born: originToJson(born) };
+  const { from, cut, controlSlot, born, attest } = made;
+  return {
+    ...{ from: originToJson(from), cut, controlSlot },
+    ...(born === undefined ? {} : { born: originToJson(born) }),
+    ...(attest === undefined ? {} : { attest: attestToJson(attest) }),
+  };
 }
 
 const originToJson = (origin: Origin): JsonValue => ({
@@ -50,6 +84,29 @@ const originToJson = (origin: Origin): JsonValue => ({
   firstSeq: origin.firstSeq,
   lastSeq: origin.lastSeq,
 });
+
+const attestToJson = (attest: Attest): JsonValue => ({
+  key: bytesToBase64url(attest.key),
+  group: bytesToBase64url(attest.group),
+  signature: bytesToBase64url(attest.signature),
+});
+
+/** What the admin signs: where the group may go, and which group it is. */
+export function attestMessage(at: { readonly destination: ShardId; readonly from: Origin; readonly group: Hash }): Bytes {
+  const { destination, from, group } = at;
+  const signed = new Writer(16 + 16 + 4 + 8 + 8 + 32)
+    .bytes(destination)
+    .bytes(from.shard)
+    .u32(from.epoch)
+    .u64(from.firstSeq)
+    .u64(from.lastSeq)
+    .bytes(group)
+    .done();
+  return tagged('attest', signed);
+}
+
+/** The range that a rebase takes for ever: where its ops were first saved. */
+export const bornIn = (made: RebasedOp): Origin => made.born ?? made.from;
 
 /**
  * Reads one of the engine's own ops.
@@ -72,7 +129,16 @@ export function readSystemOp(op: Op, where: string): SystemOp {
   const from = originIn(fields, 'from');
   const cut = seq(fields.integer('cut'));
   const controlSlot = slot(fields.integer('controlSlot'));
-  return fields.end({ kind: known, from, cut, controlSlot, born: fields.has('born') ? originIn(fields, 'born') : undefined });
+  const born = fields.has('born') ? originIn(fields, 'born') : undefined;
+  const attest = fields.has('attest') ? attestIn(fields) : undefined;
+  return fields.end({ kind: known, from, cut, controlSlot, born, attest });
+}
+
+function attestIn(fields: JsonFields): Attest {
+  const at = new JsonFields(fields.value('attest'), { where: `${fields.where}, attest`, reason: 'badSystemOp' });
+  const key = keyId(at.bytes('key', 16));
+  const group = hash(at.bytes('group', 32));
+  return at.end({ key, group, signature: signature(at.bytes('signature', 64)) });
 }
 
 function originIn(fields: JsonFields, field: string): Origin {

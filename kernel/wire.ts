@@ -16,6 +16,7 @@ export const objectKind = {
   controlEntry: 0x07,
   controlSlot: 0x08,
   checkpoint: 0x09,
+  tail: 0x0a,
 } as const;
 export type ObjectKind = keyof typeof objectKind;
 

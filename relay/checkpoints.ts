@@ -6,12 +6,12 @@ import { type Bytes, isSameBytes } from '../kernel/bytes.ts';
 import { type Checkpoint, decodeCheckpoint, verifyCheckpoint } from '../kernel/checkpoint.ts';
 import { headOf } from '../kernel/commit-group.ts';
 import { isRoleAtLeast } from '../kernel/control/acts.ts';
-import { type ControlState, deviceOf, type ShardEntry } from '../kernel/control/fold.ts';
+import { type ControlState, deviceOf, isWriterOf, type ShardEntry } from '../kernel/control/fold.ts';
 import { sha256 } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { chunkBytes } from '../kernel/limits.ts';
 import { isSameHead } from '../kernel/run.ts';
-import { type Hash, noHash, type PublicKey, short } from '../kernel/units.ts';
+import { type Hash, noHash, type PublicKey, type Seq, short } from '../kernel/units.ts';
 import { objectKeys, type ShardPlace } from '../shards/object-keys.ts';
 import type { CommitPorts } from './commit.ts';
 import { unknownDevice } from './entitlement.ts';
@@ -62,6 +62,23 @@ export async function newestStatement(ports: SettlePorts, place: ShardPlace): Pr
   return number === 0 ? undefined : readStatement(ports, place, number);
 }
 
+/** The newest statement whose head is not above `upTo`, by bisecting: along the numbers heads never fall. Statements that were deleted lie below all that stand. */
+export async function newestStatementUpTo(ports: SettlePorts, place: ShardPlace, upTo: Seq): Promise<Bytes | undefined> {
+  let low = 0; // not above, or gone
+  let high = (await newestNumber(ports, (at) => objectKeys.checkpoint(place, at), 0)) + 1;
+  let found: Bytes | undefined;
+  while (high - low > 1) {
+    const middle = low + Math.floor((high - low) / 2);
+    const bytes = await readStatement(ports, place, middle);
+    if (bytes !== undefined && decodeCheckpoint(bytes, `checkpoint ${middle}`).head.seq > upTo) high = middle;
+    else {
+      low = middle;
+      found = bytes ?? found;
+    }
+  }
+  return found;
+}
+
 /**
  * Checks a statement and creates it in its place; the same statement again changes nothing.
  * @throws {FoldlogError} `corrupt` `wrongSeal`, `headNotInLog`, `missingChunk` · `misuse` `wrongShard`, `notAllowed`, `unknownDevice` ·
@@ -99,7 +116,7 @@ export async function putStatement(
 function signerOf(statement: Checkpoint, rights: { state: ControlState; shard: ShardEntry }, where: string): PublicKey {
   const device = deviceOf(rights.state, statement.key);
   if (device === undefined) throw unknownDevice(statement.key);
-  const isWriter = isSameBytes(device.id, rights.shard.writer) && statement.epoch === rights.shard.epoch;
+  const isWriter = isWriterOf(rights.shard, device.id) && statement.epoch === rights.shard.epoch;
   const isAdmin = isRoleAtLeast(device.role, 'admin') && statement.epoch <= rights.shard.epoch;
   if (isWriter || isAdmin) return device.key;
   throw FoldlogError.misuse({

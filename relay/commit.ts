@@ -5,39 +5,27 @@
 
 import { type Bytes, isSameBytes } from '../kernel/bytes.ts';
 import { headOf } from '../kernel/commit-group.ts';
-import { relayKeyOf, type ShardEntry } from '../kernel/control/fold.ts';
+import type { ShardEntry } from '../kernel/control/fold.ts';
 import { objectHash } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
+import { openingOf } from '../kernel/fence.ts';
 import type { Deflate } from '../kernel/ports.ts';
 import { decodePush, type Push } from '../kernel/push.ts';
 import { makeReceipt, type Receipt } from '../kernel/receipt.ts';
 import { isSameHead, type Run, unpackRun } from '../kernel/run.ts';
 import { verifySeal } from '../kernel/seal.ts';
-import { makeSegment, type SlotObject, verifySlotObject } from '../kernel/segment.ts';
-import {
-  chainStart,
-  type Hash,
-  type Head,
-  type KeyId,
-  noHash,
-  type Seq,
-  type ShardId,
-  type Slot,
-  short,
-  slot,
-  type TimeMs,
-  timeMs,
-  type WorkspaceId,
-} from '../kernel/units.ts';
+import { makeSegment } from '../kernel/segment.ts';
+import { type Head, type KeyId, type Seq, type ShardId, type Slot, short, slot, timeMs, type WorkspaceId } from '../kernel/units.ts';
 import { objectKeys, type ShardPlace } from '../shards/object-keys.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { ControlLogs, ControlPorts, ControlView } from './control.ts';
 import { entitlePush, fencedOff, type PushEntitlement } from './entitlement.ts';
 import { ifAbsent } from './object-store.ts';
 import { isYoung, judgeReceipt } from './receipts.ts';
-import { rolledBack, slotName, storeTrouble, storeUnknown } from './refusals.ts';
+import { rolledBack, slotName, storeUnknown } from './refusals.ts';
 import { putUntilDecided, untilKnown } from './settle.ts';
-import { newestSlot, reachOf, readSlot, slotOfSeq } from './slots.ts';
+import { type LogHead, readLogHead } from './shard-head.ts';
+import { reachOf, slotOfSeq } from './slots.ts';
 
 export interface CommitPorts extends ControlPorts {
   readonly deflate: Deflate;
@@ -87,17 +75,8 @@ interface VerifiedRun {
   readonly groupHeads: readonly Head[];
 }
 
-/** The newest slot object as far as the next one builds on it. */
-interface Base {
-  readonly slot: Slot;
-  readonly objectHash: Hash;
-  readonly head: Head;
-  readonly time: TimeMs;
-  /** Bytes of all slot objects up to this one. */
-  readonly shardBytes: number;
-}
-
-const emptyLog: Base = { slot: slot(0), objectHash: noHash, head: chainStart, time: timeMs(0), shardBytes: 0 };
+/** What a receipt and the head of a log both say of the newest slot. */
+type Base = Pick<LogHead, 'slot' | 'objectHash' | 'head' | 'time' | 'shardBytes'>;
 
 class Commit {
   readonly #ports: CommitPorts;
@@ -135,8 +114,7 @@ class Commit {
    * Undefined when the slot was lost, or when the receipt aged meanwhile: then only reading tells.
    */
   async putAfterReceipt(run: VerifiedRun, receipt: Receipt): Promise<Bytes | undefined> {
-    const base: Base = receipt;
-    const [put, standing] = await Promise.allSettled([this.#putNext(run, base), this.requireStanding(receipt)]);
+    const [put, standing] = await Promise.allSettled([this.#putNext(run, receipt), this.requireStanding(receipt)]);
     // Rolled back wins over every outcome of the put: what was written stands on nothing and is never acknowledged.
     if (standing.status === 'rejected') throw standing.reason;
     if (put.status === 'rejected') throw put.reason;
@@ -193,37 +171,17 @@ class Commit {
     return { slot: next, objectHash: objectHash(object), head: run.head, time, shardBytes: base.shardBytes + object.length };
   }
 
-  /** The newest slot, checked to stand on the one before it under a relay key of the control log. */
-  async #readHead(hint: Slot): Promise<Base> {
-    const newest = await newestSlot(this.#ports, this.#place, hint);
-    if (newest === 0) return emptyLog;
-    const where = slotName(this.#place.shard, newest);
-    const stored = await readSlot(this.#ports, this.#place, newest);
-    if (stored === undefined) throw rolledBack(where, 'nothing', 'the object that was there a moment ago');
-    const { object, bytes } = stored;
-    await this.#requireLinked(stored.object, newest, where);
-    if (object.kind === 'fence' && this.#push.run.epoch < object.fence.newEpoch) {
-      throw fencedOff(this.#shard, `a run of epoch ${this.#push.run.epoch}`, `epoch ${object.fence.newEpoch}, after the fence in ${where}`);
-    }
-    const { head } = await reachOf(this.#ports.deflate, object);
-    return { slot: newest, objectHash: object.objectHash, head, time: object.time, shardBytes: object.bytesBefore + bytes.length };
-  }
-
-  async #requireLinked(object: SlotObject, newest: Slot, where: string): Promise<void> {
-    let prevObject: Hash = noHash;
-    if (newest > 1) {
-      const before = slot(newest - 1);
-      const head = await untilKnown(this.#ports, () => this.#ports.store.head(objectKeys.logSlot(this.#place, before)));
-      if (head.kind === 'unknown') throw storeTrouble(where, head.cause);
-      if (head.kind === 'absent') throw rolledBack(slotName(this.#place.shard, before), 'nothing', 'the object before the newest');
-      prevObject = head.digest;
-    }
-    if (!isSameBytes(object.prevObject, prevObject)) {
-      throw rolledBack(where, `an object after ${short(object.prevObject)}`, `one after ${short(prevObject)}, which stands before it`);
-    }
-    const relay = relayKeyOf(this.#view.state, object.relayKey) ?? this.#entitlement.relay.key;
-    const expected = { shard: this.#place.shard, slot: newest, prevObject, relay, timeMin: timeMs(0) };
-    await verifySlotObject(this.#ports.verifier, expected, object, where);
+  /** The head of the log, if a run of this epoch may stand after it. @throws {FoldlogError} `fenced` · `unavailable` `rolledBack` */
+  async #readHead(hint: Slot): Promise<LogHead> {
+    const at = { place: this.#place, view: this.#view, relayKey: this.#entitlement.relay.key };
+    const base = await readLogHead(this.#ports, at, hint);
+    const { epoch } = this.#push.run;
+    const where = slotName(this.#place.shard, base.slot);
+    if (epoch < base.epoch) throw fencedOff(this.#shard, `a run of epoch ${epoch}`, `epoch ${base.epoch}, reached in ${where}`);
+    // The control log has opened an epoch whose fence is not there any more.
+    if (epoch > base.epoch) throw rolledBack(where, `epoch ${base.epoch}`, `the fence that begins epoch ${epoch}`);
+    if (base.fence !== undefined) openingOf(this.#shard, base.fence, where);
+    return base;
   }
 
   /** Whether log and run hold the same group where the shorter of the two ends: by the links, all before it is the same too. */

@@ -1,5 +1,5 @@
 // The control log as a relay instance sees it: slots read from the store, folded by the kernel, kept for a few seconds; and
-// appending to it. The fold decides everything; a failed entry never occupies a slot (decision 0005).
+// appending to it. The fold decides everything but what only slots can say (fences.ts); a failed entry never occupies a slot (decision 0005).
 // What a crash leaves: nothing or the slot object. The same entry sent again is answered with the slot that holds it.
 
 import { type Bytes, bytesToHex, isSameBytes } from '../kernel/bytes.ts';
@@ -14,9 +14,10 @@ import { type ControlState, foldControl, judgeEntry } from '../kernel/control/fo
 import { keyIdOf } from '../kernel/digest.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { controlCacheMsMax } from '../kernel/limits.ts';
-import type { Signer, Verifier } from '../kernel/ports.ts';
+import type { Deflate, Signer, Verifier } from '../kernel/ports.ts';
 import { type Hash, isNoHash, type PublicKey, type Slot, short, slot, timeMs, type WorkspaceId } from '../kernel/units.ts';
 import { objectKeys } from '../shards/object-keys.ts';
+import { requireFences } from './fences.ts';
 import { framedBytes } from './log-reads.ts';
 import { ifAbsent } from './object-store.ts';
 import { rolledBack, storeTrouble, storeUnknown, unknownWorkspace } from './refusals.ts';
@@ -25,6 +26,7 @@ import { putUntilDecided, type SettlePorts, untilKnown } from './settle.ts';
 export interface ControlPorts extends SettlePorts {
   readonly signer: Signer;
   readonly verifier: Verifier;
+  readonly deflate: Deflate;
 }
 
 /** A workspace's control log, folded. */
@@ -156,6 +158,10 @@ export class ControlLogs {
     if (verdict.kind === 'refused') {
       const { reason, found, expected } = verdict;
       throw FoldlogError.misuse({ where: `control slot ${at.slot}`, reason, found, expected, todo: 'make another entry' });
+    }
+    if (view !== undefined && state?.relay !== undefined) {
+      const { incarnation } = state.relay;
+      await requireFences(this.#ports, { view, placeOf: (shard) => ({ workspace, incarnation, shard }) }, entry);
     }
     // The first declared key signs its own slot and those before it, and only the key at hand can.
     if (state?.relay === undefined && verdict.next.relay !== undefined) requireOurs(verdict.next.relay.key, signer);

@@ -4,18 +4,21 @@
 import { type Context, Hono } from 'hono';
 import { type Bytes, bytesToBase64url } from '../kernel/bytes.ts';
 import { checkpointBytesMax } from '../kernel/checkpoint.ts';
+import { deviceOf } from '../kernel/control/fold.ts';
 import { errorToPlain, FoldlogError, type PlainError } from '../kernel/errors.ts';
 import { controlEntryBytesMax, runBytesMax } from '../kernel/limits.ts';
 import type { Clock, Deflate, Random, Scheduler, Signer, Verifier } from '../kernel/ports.ts';
 import { chunkFromPath, encodeFrames, type RelayInfo, shardFromPath, workspaceFromPath } from '../kernel/relay-api.ts';
-import { type ShardId, type Slot, slot, type WorkspaceId } from '../kernel/units.ts';
+import { signedFenceBytes } from '../kernel/segment.ts';
+import { type KeyId, type ShardId, type Slot, seq, slot, type WorkspaceId } from '../kernel/units.ts';
 import { formatVersion, suite } from '../kernel/wire.ts';
 import { boundedStore } from './bounded-store.ts';
 import { ByteBudget } from './byte-budget.ts';
-import { chunkStoredBytesMax, newestStatement, putChunk, putStatement, readChunk } from './checkpoints.ts';
+import { chunkStoredBytesMax, newestStatement, newestStatementUpTo, putChunk, putStatement, readChunk } from './checkpoints.ts';
 import { type CommitPorts, commitPush } from './commit.ts';
 import { ControlLogs, type ControlView } from './control.ts';
-import { keyFor, type Purpose, placeOf, readCredential, requireShard, requireSignature } from './entitlement.ts';
+import { keyFor, type Purpose, placeOf, readCredential, requireShard, requireSignature, unknownDevice } from './entitlement.ts';
+import { putFence } from './fences.ts';
 import { discardBody, readBody } from './http-body.ts';
 import { readLength, readLog } from './log-reads.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -132,6 +135,7 @@ class RelayCore implements Relay {
     app.get(`${workspace}/control`, (c) => this.#readControl(c));
     app.post(`${workspace}/control`, (c) => this.#appendControl(c));
     app.post(`${shard}/push`, (c) => this.#push(c));
+    app.post(`${shard}/fence`, (c) => this.#fence(c));
     app.get(`${shard}/log`, (c) => this.#readLog(c));
     app.get(`${shard}/head`, (c) => this.#readLength(c));
     app.post(`${shard}/checkpoints`, (c) => this.#putStatement(c));
@@ -142,6 +146,7 @@ class RelayCore implements Relay {
       ['/v1/relay', 'GET'],
       [`${workspace}/control`, 'GET, POST'],
       [`${shard}/push`, 'POST'],
+      [`${shard}/fence`, 'POST'],
       [`${shard}/log`, 'GET'],
       [`${shard}/head`, 'GET'],
       [`${shard}/checkpoints`, 'POST'],
@@ -184,6 +189,13 @@ class RelayCore implements Relay {
     return bytesAnswer(await commitPush(this.#ports, parts, target, body));
   }
 
+  async #fence(c: Context): Promise<Response> {
+    const { place, view, body, key } = await this.#shardRequest(c, 'fence', signedFenceBytes);
+    const author = deviceOf(view.state, key);
+    if (author === undefined) throw unknownDevice(key);
+    return bytesAnswer(await putFence(this.#ports, { view, place, author }, body));
+  }
+
   async #readLog(c: Context): Promise<Response> {
     const { place } = await this.#shardRequest(c, 'read', 0);
     const bytesMax = Math.min(numberOf(c, 'bytes', this.#answerBytesMax), this.#answerBytesMax);
@@ -203,7 +215,10 @@ class RelayCore implements Relay {
 
   async #newestStatement(c: Context): Promise<Response> {
     const { place } = await this.#shardRequest(c, 'read', 0);
-    const bytes = await newestStatement(this.#ports, place);
+    const isBounded = c.req.query('upTo') !== undefined;
+    const bytes = await (isBounded
+      ? newestStatementUpTo(this.#ports, place, seq(numberOf(c, 'upTo', 0)))
+      : newestStatement(this.#ports, place));
     return bytes === undefined ? new Response(null, { status: 204 }) : bytesAnswer(bytes);
   }
 
@@ -220,11 +235,11 @@ class RelayCore implements Relay {
     return bytesAnswer(await readChunk(this.#ports, place, name));
   }
 
-  async #shardRequest(c: Context, kind: 'read' | 'upload', bodyBytesMax: number) {
+  async #shardRequest(c: Context, kind: 'read' | 'upload' | 'fence', bodyBytesMax: number) {
     const workspace = workspaceOf(c);
     const id = shardOf(c);
-    const { view, body } = await this.#authorise(c, workspace, { kind, shard: id }, bodyBytesMax);
-    return { view, body, shard: requireShard(view.state, id), place: placeOf(view.state, this.#ports.signer, id) };
+    const { view, body, key } = await this.#authorise(c, workspace, { kind, shard: id }, bodyBytesMax);
+    return { view, body, key, shard: requireShard(view.state, id), place: placeOf(view.state, this.#ports.signer, id) };
   }
 
   /** Who asks and whether they may, before a byte of the body is kept; the signature over the body after it. */
@@ -233,15 +248,15 @@ class RelayCore implements Relay {
     workspace: WorkspaceId,
     purpose: Purpose,
     bodyBytesMax: number,
-  ): Promise<{ readonly view: ControlView; readonly body: Bytes }> {
+  ): Promise<{ readonly view: ControlView; readonly body: Bytes; readonly key: KeyId }> {
     const { clock, verifier } = this.#ports;
     const request = c.req.raw;
     const credential = readCredential(request.headers.get('authorization'), clock.now());
     const rule = (view: ControlView) => keyFor(purpose, view.state, credential.key, clock.now());
-    const { view, value: key } = await this.#control.judge(workspace, purpose.kind === 'readControl' ? 'current' : 'recent', rule);
+    const { view, value: key } = await this.#control.judge(workspace, ageFor(purpose), rule);
     const body = await readBody(request, bodyBytesMax);
     await requireSignature(verifier, key, { workspace, method: request.method, path: this.#pathOf(request), body }, credential);
-    return { view, body };
+    return { view, body, key: credential.key };
   }
 
   /** Path and query as the device signed them: below the base. */
@@ -280,6 +295,9 @@ class RelayCore implements Relay {
     return headers;
   }
 }
+
+/** A copy of the control log that is seconds old may still know a device that was revoked: good enough to read by, not to write. */
+const ageFor = (purpose: Purpose): 'current' | 'recent' => (purpose.kind === 'read' ? 'recent' : 'current');
 
 /** A bound that is no number would bound nothing. */
 function positive(name: string, value: number): number {

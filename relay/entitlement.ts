@@ -1,9 +1,18 @@
 // Who may do what at the relay, judged from the folded control log alone. Pushes authenticate themselves by their seal; reads and
 // uploads are signed requests (kernel/request-signature.ts). Form of the header and its window: docs/relay-api.md#signed-requests.
 
-import { bytesToHex, isSameBytes } from '../kernel/bytes.ts';
+import { bytesToHex } from '../kernel/bytes.ts';
 import { isRoleAtLeast, type Role } from '../kernel/control/acts.ts';
-import { type ControlState, type Device, deviceOf, type RelayEntry, type ShardEntry, shardOf } from '../kernel/control/fold.ts';
+import {
+  type ControlState,
+  type Device,
+  deviceOf,
+  isWriterOf,
+  mayTakeOver,
+  type RelayEntry,
+  type ShardEntry,
+  shardOf,
+} from '../kernel/control/fold.ts';
 import { FoldlogError } from '../kernel/errors.ts';
 import { requestSkewMsMax } from '../kernel/limits.ts';
 import type { Signer, Verifier } from '../kernel/ports.ts';
@@ -21,7 +30,9 @@ export type Purpose =
   /** Any enrolled device. */
   | { readonly kind: 'read'; readonly shard: ShardId }
   /** The shard's writer, or an admin. */
-  | { readonly kind: 'upload'; readonly shard: ShardId };
+  | { readonly kind: 'upload'; readonly shard: ShardId }
+  /** Whoever may take the shard over. */
+  | { readonly kind: 'fence'; readonly shard: ShardId };
 
 /** @throws {FoldlogError} `misuse` `badCredential`, `clockSkew` */
 export function readCredential(header: string | null, now: TimeMs): RequestCredential {
@@ -46,6 +57,7 @@ export function readCredential(header: string | null, now: TimeMs): RequestCrede
 export function keyFor(purpose: Purpose, state: ControlState, id: KeyId, now: TimeMs): PublicKey {
   const device = deviceOf(state, id);
   if (device === undefined) {
+    if (state.revoked.has(bytesToHex(id))) throw revoked(id);
     const invite = purpose.kind === 'readControl' ? state.invites.get(bytesToHex(id)) : undefined;
     if (invite === undefined) throw unknownDevice(id);
     if (invite.usesLeft < 1) throw inviteOver('inviteSpent', 'an invite without uses left');
@@ -55,8 +67,9 @@ export function keyFor(purpose: Purpose, state: ControlState, id: KeyId, now: Ti
   if (purpose.kind === 'readControl') return device.key;
   const shard = requireShard(state, purpose.shard);
   if (purpose.kind === 'upload') {
-    if (!isSameBytes(shard.writer, device.id)) requireRole(device, 'admin', `shard ${shard.kind}/${shard.name}`);
+    if (!isWriterOf(shard, device.id)) requireRole(device, 'admin', `shard ${shard.kind}/${shard.name}`);
   }
+  if (purpose.kind === 'fence' && !mayTakeOver(shard, device)) requireRole(device, 'admin', `shard ${shard.kind}/${shard.name}`);
   return device.key;
 }
 
@@ -89,9 +102,10 @@ export interface PushEntitlement {
 export function entitlePush(state: ControlState, signer: Signer, push: Push): PushEntitlement {
   const relay = requireRelay(state, signer);
   const shard = requireShard(state, push.shard);
+  // Before the device itself is looked at: one that was revoked is told what its shard's fence tells every old writer.
+  if (push.run.epoch < shard.epoch) throw fencedOff(shard, `a run of epoch ${push.run.epoch}`, `epoch ${shard.epoch}`);
   const writer = deviceOf(state, push.run.seal.key);
   if (writer === undefined) throw unknownDevice(push.run.seal.key);
-  if (push.run.epoch < shard.epoch) throw fencedOff(shard, `a run of epoch ${push.run.epoch}`, `epoch ${shard.epoch}`);
   if (push.run.epoch > shard.epoch) {
     throw FoldlogError.misuse({
       where: `shard ${shard.kind}/${shard.name}`,
@@ -100,12 +114,12 @@ export function entitlePush(state: ControlState, signer: Signer, push: Push): Pu
       expected: `epoch ${shard.epoch}, as the control log says`,
     });
   }
-  if (!isSameBytes(writer.id, shard.writer)) {
+  if (!isWriterOf(shard, writer.id)) {
     throw FoldlogError.misuse({
       where: `shard ${shard.kind}/${shard.name}`,
       reason: 'wrongWriter',
       found: `a run by device ${writer.name}`,
-      expected: `one by device ${short(shard.writer)}, its writer`,
+      expected: shard.writer === undefined ? 'no run: nobody writes it' : `one by device ${short(shard.writer)}, its writer`,
     });
   }
   requireRole(writer, 'writer', `shard ${shard.kind}/${shard.name}`);
@@ -155,6 +169,15 @@ function requireRole(device: Device, role: Role, where: string): void {
 
 const inviteOver = (reason: 'inviteSpent' | 'inviteExpired', found: string): FoldlogError =>
   FoldlogError.misuse({ where: 'control log', reason, found, expected: 'an open invite', todo: 'ask for a new invite' });
+
+const revoked = (id: KeyId): FoldlogError =>
+  FoldlogError.misuse({
+    where: 'control log',
+    reason: 'revoked',
+    found: `key ${short(id)} of a device that was revoked`,
+    expected: 'an enrolled device',
+    todo: 'keep what is here; to come back the device has to be let in anew, and an admin has to take up what it did not commit',
+  });
 
 export const unknownDevice = (id: KeyId): FoldlogError =>
   FoldlogError.misuse({

@@ -5,9 +5,8 @@ import { join } from 'node:path';
 import { bytesToHex, concatBytes, hexToBytes, isSameBytes } from '../../kernel/bytes.ts';
 import { type Checkpoint, decodeCheckpoint, verifyCheckpoint } from '../../kernel/checkpoint.ts';
 import { type CommitGroup, headOf } from '../../kernel/commit-group.ts';
-import { isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { decodeControlSlot } from '../../kernel/control/entry.ts';
-import { type ControlState, deviceOf, foldControl, type ShardEntry } from '../../kernel/control/fold.ts';
+import { type ControlState, deviceOf, foldControl, type ShardEntry, speakerFor } from '../../kernel/control/fold.ts';
 import { sha256 } from '../../kernel/digest.ts';
 import { decodeOps } from '../../kernel/op-body.ts';
 import type { Verifier } from '../../kernel/ports.ts';
@@ -84,7 +83,7 @@ async function verifyShard(
   state: ControlState,
   entry: ShardEntry,
 ): Promise<VerifiedShard> {
-  const writer = deviceOf(state, entry.writer);
+  const writer = entry.writer === undefined ? undefined : deviceOf(state, entry.writer);
   const relay = state.relay?.key;
   if (writer === undefined || relay === undefined) throw new Error(`shard ${entry.kind}/${entry.name}: its writer is no device`);
   const objects: { readonly object: SlotObject; readonly groups: readonly CommitGroup[] }[] = [];
@@ -121,8 +120,8 @@ async function verifyShard(
     const isInPlace = isSameBytes(checkpoint.shard, entry.id) && checkpoint.number === checkpoints.length + 1;
     const isLinked = isSameBytes(checkpoint.prev, before?.objectHash ?? noHash) && checkpoint.head.seq >= (before?.head.seq ?? 0);
     if (!isInPlace || !isLinked || !isInLog) throw new Error(`${key}: not in its place, not linked, or its head is not in the log`);
-    const author = deviceOf(state, checkpoint.key);
-    if (author === undefined || !(isSameBytes(author.id, entry.writer) || isRoleAtLeast(author.role, 'admin'))) {
+    const author = speakerFor(state, entry, checkpoint.key);
+    if (author === undefined) {
       throw new Error(`${key}: its author may not sign one`);
     }
     await verifyCheckpoint(verifier, author.key, checkpoint, key);

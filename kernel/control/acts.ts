@@ -7,13 +7,23 @@ import { JsonFields } from '../json-fields.ts';
 import { controlActsMax, nameLengthMax } from '../limits.ts';
 import { type JsonValue, jsonFault } from '../op-body.ts';
 import {
+  type Epoch,
+  epoch,
+  epochMax,
+  type Hash,
+  type Head,
+  hash,
   type Incarnation,
   incarnation,
   type KeyId,
   keyId,
   type PublicKey,
   publicKey,
+  type Seq,
+  type ShardId,
   type Signature,
+  seq,
+  shardId,
   signature,
   type TimeMs,
   timeMs,
@@ -47,7 +57,26 @@ export type Act =
       /** By the invite key over (workspace, device key). */
       readonly proof: Signature;
     }
-  | { readonly act: 'shard'; readonly nonce: Uint8Array; readonly kind: string; readonly name: string; readonly writer: KeyId };
+  | { readonly act: 'shard'; readonly nonce: Uint8Array; readonly kind: string; readonly name: string; readonly writer: KeyId }
+  | {
+      readonly act: 'cut';
+      readonly shard: ShardId;
+      /** The epoch that opens: the fence's new one. */
+      readonly epoch: Epoch;
+      /** Who writes it; nobody when not written. */
+      readonly writer?: KeyId;
+      /** Object hash of the fence. */
+      readonly fence: Hash;
+      /** The fence's head, repeated because the fold sees no slots: groups of older epochs count up to here. */
+      readonly seq: Seq;
+      readonly head: Hash;
+      /** Where what the closed epochs saved above the cut may go; nowhere when not written. */
+      readonly destination?: ShardId;
+    }
+  | { readonly act: 'revoke'; readonly device: KeyId };
+
+/** The head at which a `cut` closes the epochs before its own. */
+export const cutHead = (cut: Extract<Act, { act: 'cut' }>): Head => ({ seq: cut.seq, hash: cut.head });
 
 /** Separators of paths, patterns and quoted text. */
 const separators = '"*/:<>?\\`|';
@@ -80,15 +109,18 @@ const fieldOrder: Readonly<Record<Act['act'], readonly string[]>> = {
   invite: ['act', 'key', 'role', 'expiresAt', 'uses'],
   device: ['act', 'key', 'name', 'invite', 'proof'],
   shard: ['act', 'nonce', 'kind', 'name', 'writer'],
+  cut: ['act', 'shard', 'epoch', 'writer', 'fence', 'seq', 'head', 'destination'],
+  revoke: ['act', 'device'],
 };
 
 export function actsToJson(acts: readonly Act[]): JsonValue {
   return acts.map((act): JsonValue => {
     const fields: Record<string, JsonValue> = {};
-    const values = act as unknown as Readonly<Record<string, JsonValue | Uint8Array>>;
+    const values = act as unknown as Readonly<Record<string, JsonValue | Uint8Array | undefined>>;
     for (const name of fieldOrder[act.act]) {
-      const value = values[name] as JsonValue | Uint8Array;
-      fields[name] = value instanceof Uint8Array ? bytesToBase64url(value) : value;
+      const value = values[name];
+      // Optional fields that are absent are not written.
+      if (value !== undefined) fields[name] = value instanceof Uint8Array ? bytesToBase64url(value) : value;
     }
     return fields;
   });
@@ -141,6 +173,10 @@ function actFromJson(fields: JsonFields): Act {
         name: nameIn(fields, 'name'),
         writer: keyId(fields.bytes('writer', 16)),
       });
+    case 'cut':
+      return cutFromFields(fields);
+    case 'revoke':
+      return fields.end<Act>({ act, device: keyId(fields.bytes('device', 16)) });
     default:
       throw new FoldlogError('upgradeNeeded', {
         where: fields.where,
@@ -149,6 +185,18 @@ function actFromJson(fields: JsonFields): Act {
         expected: 'an act this version knows',
       });
   }
+}
+
+function cutFromFields(fields: JsonFields): Act {
+  const shard = shardId(fields.bytes('shard', 16));
+  const opens = fields.integer('epoch');
+  if (opens < 2 || opens > epochMax) throw fields.bad(`epoch ${opens}`, `2 to ${epochMax}`);
+  const writer = fields.has('writer') ? { writer: keyId(fields.bytes('writer', 16)) } : {};
+  const fence = hash(fields.bytes('fence', 32));
+  const cutSeq = seq(fields.integer('seq'));
+  const head = hash(fields.bytes('head', 32));
+  const destination = fields.has('destination') ? { destination: shardId(fields.bytes('destination', 16)) } : {};
+  return fields.end<Act>({ act: 'cut', shard, epoch: epoch(opens), ...writer, fence, seq: cutSeq, head, ...destination });
 }
 
 function nameIn(fields: JsonFields, field: string): string {

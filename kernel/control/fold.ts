@@ -8,9 +8,11 @@ import { assertNever, FoldlogError } from '../errors.ts';
 import { inviteLifeMsMax, invitesOpenMax, inviteUsesMax } from '../limits.ts';
 import type { Verifier } from '../ports.ts';
 import {
+  chainStart,
   type Epoch,
   epoch,
   type Hash,
+  type Head,
   type Incarnation,
   isNoHash,
   type KeyId,
@@ -24,7 +26,7 @@ import {
   timeMs,
   type WorkspaceId,
 } from '../units.ts';
-import { type Act, isRoleAtLeast, type Role } from './acts.ts';
+import { type Act, cutHead, isRoleAtLeast, type Role } from './acts.ts';
 import { type ControlEntry, type ControlSlot, controlMessage, controlSlotMessage, workspaceIdOfGenesis } from './entry.ts';
 
 export interface Device {
@@ -40,14 +42,34 @@ export interface Invite {
   readonly role: Role;
   readonly expiresAt: TimeMs;
   readonly usesLeft: number;
+  /** Who made it: it ends with that device's revocation. */
+  readonly by: KeyId;
+}
+
+/** One epoch of a shard: who writes it, and the cut that opened it by closing all before it. */
+export interface ShardEpoch {
+  readonly epoch: Epoch;
+  /** Undefined: nobody writes in it. */
+  readonly writer: KeyId | undefined;
+  /** Groups of older epochs count up to here and no further; the chain's start in epoch 1. */
+  readonly cut: Head;
+  /** Object hash of the fence the cut names; zeros in epoch 1. */
+  readonly fence: Hash;
+  /** Where what the epochs it closes saved above the cut may go. */
+  readonly destination: ShardId | undefined;
+  readonly controlSlot: Slot;
+  readonly author: KeyId;
 }
 
 export interface ShardEntry {
   readonly id: ShardId;
   readonly kind: string;
   readonly name: string;
+  /** The newest epoch and who writes it. */
   readonly epoch: Epoch;
-  readonly writer: KeyId;
+  readonly writer: KeyId | undefined;
+  /** Every epoch that was opened, oldest first. Not every number: a fence without a cut closes one that nobody wrote. */
+  readonly epochs: readonly ShardEpoch[];
 }
 
 export interface RelayEntry {
@@ -66,7 +88,10 @@ export interface ControlState {
   readonly relay: RelayEntry | undefined;
   /** Every relay key the log declared, oldest first, each once; the last declared is in force. Older slots stay signed by older keys. */
   readonly relayKeys: readonly PublicKey[];
+  /** Those that may do what their role allows. */
   readonly devices: ReadonlyMap<string, Device>;
+  /** Those that may do nothing any more; their keys still prove what they signed before. */
+  readonly revoked: ReadonlyMap<string, Device>;
   readonly invites: ReadonlyMap<string, Invite>;
   readonly shards: ReadonlyMap<string, ShardEntry>;
   /** Slots whose relay signature waits for the relay's declaration; empty once there is one (decision 0005). */
@@ -93,11 +118,37 @@ export const relayKeyOf = (state: ControlState, id: KeyId): PublicKey | undefine
   state.relayKeys.find((key) => isSameBytes(keyIdOf(key), id));
 
 export const deviceOf = (state: ControlState, id: KeyId): Device | undefined => state.devices.get(bytesToHex(id));
+/** Whoever is or was a device: for signatures of the past, never for a right. */
+export const signatoryOf = (state: ControlState, id: KeyId): Device | undefined => deviceOf(state, id) ?? state.revoked.get(bytesToHex(id));
 export const shardOf = (state: ControlState, id: ShardId): ShardEntry | undefined => state.shards.get(bytesToHex(id));
 
 export function shardNamed(state: ControlState, kind: string, name: string): ShardEntry | undefined {
   for (const entry of state.shards.values()) if (entry.kind === kind && entry.name === name) return entry;
   return undefined;
+}
+
+/** Who writes a shard in an epoch; undefined when nobody does, or no cut opened it. */
+export const writerAt = (state: ControlState, shard: ShardId, at: Epoch): KeyId | undefined =>
+  shardOf(state, shard)?.epochs.find((known) => known.epoch === at)?.writer;
+
+/** The cut that closes `at`: the first epoch above it that was opened. Undefined while nobody took over. */
+export const cutAbove = (state: ControlState, shard: ShardId, at: Epoch): ShardEpoch | undefined =>
+  shardOf(state, shard)?.epochs.find((known) => known.epoch > at);
+
+export const isWriterOf = (shard: ShardEntry, id: KeyId): boolean => shard.writer !== undefined && isSameBytes(shard.writer, id);
+
+/** Who may fence a shard, and cut it (decision 0003): owner, admin, and whoever writes its newest epoch. */
+export const mayTakeOver = (shard: ShardEntry, device: Device): boolean =>
+  isRoleAtLeast(device.role, 'admin') || isWriterOf(shard, device.id);
+
+/**
+ * Whoever is or was in a position to sign fences and statements for a shard: from admin, or writer of one of its epochs. For readers of what stands:
+ * unlike a right it never ends, so that readers that come sooner and later judge alike.
+ */
+export function speakerFor(state: ControlState, shard: ShardEntry, id: KeyId): Device | undefined {
+  const device = signatoryOf(state, id);
+  const hasWritten = shard.epochs.some(({ writer }) => writer !== undefined && isSameBytes(writer, id));
+  return device !== undefined && (hasWritten || isRoleAtLeast(device.role, 'admin')) ? device : undefined;
 }
 
 /**
@@ -125,7 +176,7 @@ export async function judgeEntry(
     const refusal = await applyAct(verifier, draft, author, act);
     if (refusal !== undefined) return refusal;
   }
-  return { kind: 'applies', next: draft };
+  return uncutShard(draft) ?? { kind: 'applies', next: draft };
 }
 
 /**
@@ -198,6 +249,7 @@ async function judgeGenesis(verifier: Verifier, entry: ControlEntry, place: Entr
       relay: undefined,
       relayKeys: [],
       devices: new Map([[bytesToHex(id), owner]]),
+      revoked: new Map(),
       invites: new Map(),
       shards: new Map(),
     },
@@ -217,6 +269,7 @@ interface Draft extends JudgedState {
   relay: RelayEntry | undefined;
   relayKeys: readonly PublicKey[];
   readonly devices: Map<string, Device>;
+  readonly revoked: Map<string, Device>;
   readonly invites: Map<string, Invite>;
   readonly shards: Map<string, ShardEntry>;
 }
@@ -229,10 +282,12 @@ const draftOf = (state: ControlState, place: EntryPlace): Draft => ({
   relay: state.relay,
   relayKeys: state.relayKeys,
   devices: new Map(state.devices),
+  revoked: new Map(state.revoked),
   invites: new Map(state.invites),
   shards: new Map(state.shards),
 });
 
+type CutAct = Extract<Act, { act: 'cut' }>;
 type Refusal = Extract<EntryVerdict, { kind: 'refused' }>;
 
 async function applyAct(verifier: Verifier, draft: Draft, author: Device, act: Act): Promise<Refusal | undefined> {
@@ -256,6 +311,10 @@ async function applyAct(verifier: Verifier, draft: Draft, author: Device, act: A
       return applyDevice(verifier, draft, author, act);
     case 'shard':
       return needs('writer') ?? applyShard(draft, author, act);
+    case 'cut':
+      return needs('writer') ?? applyCut(draft, author, act);
+    case 'revoke':
+      return needs('admin') ?? applyRevoke(draft, author, act);
     default:
       return assertNever(act);
   }
@@ -269,7 +328,7 @@ function applyInvite(draft: Draft, author: Device, act: Extract<Act, { act: 'inv
   if (act.uses < 1 || act.uses > inviteUsesMax) return refused('badUses', `${act.uses} uses`, `1 to ${inviteUsesMax}`);
   if (open >= invitesOpenMax) return refused('tooManyInvites', `${open} open invites`, `fewer than ${invitesOpenMax}`);
   if (isKeyTaken(draft, id)) return refused('keyTaken', `key ${short(id)}`, 'a fresh key');
-  draft.invites.set(bytesToHex(id), { id, key: act.key, role: act.role, expiresAt: act.expiresAt, usesLeft: act.uses });
+  draft.invites.set(bytesToHex(id), { id, key: act.key, role: act.role, expiresAt: act.expiresAt, usesLeft: act.uses, by: author.id });
   return undefined;
 }
 
@@ -307,11 +366,102 @@ function applyShard(draft: Draft, author: Device, act: Extract<Act, { act: 'shar
   if (!isSameBytes(act.writer, author.id) && !isRoleAtLeast(author.role, 'admin')) {
     return refused('notAllowed', 'a shard for another device', 'admin or above');
   }
-  draft.shards.set(bytesToHex(id), { id, kind: act.kind, name: act.name, epoch: epoch(1), writer: act.writer });
+  const first: ShardEpoch = {
+    epoch: epoch(1),
+    writer: act.writer,
+    cut: chainStart,
+    fence: noHash,
+    destination: undefined,
+    controlSlot: draft.slot,
+    author: author.id,
+  };
+  draft.shards.set(bytesToHex(id), { id, kind: act.kind, name: act.name, epoch: first.epoch, writer: act.writer, epochs: [first] });
   return undefined;
 }
 
-const isKeyTaken = (draft: Draft, id: KeyId): boolean => draft.devices.has(bytesToHex(id)) || draft.invites.has(bytesToHex(id));
+/** That the fence named stands as the shard's last slot is the relay's to see: a fold sees no slots (decision 0003). */
+function applyCut(draft: Draft, author: Device, act: CutAct): Refusal | undefined {
+  const shard = draft.shards.get(bytesToHex(act.shard));
+  if (shard === undefined) return refused('unknownShard', `shard ${short(act.shard)}`, 'a shard of this workspace');
+  if (!mayTakeOver(shard, author)) return refused('notAllowed', `a cut by a ${author.role}`, 'the writer, admin or above');
+  if (act.epoch <= shard.epoch) return refused('epochFell', `epoch ${act.epoch}`, `above ${shard.epoch}`);
+  return (
+    headRefusal(shard, act) ??
+    writerRefusal(draft, shard, author, act) ??
+    destinationRefusal(draft, shard, act) ??
+    openEpoch(draft, shard, author, act)
+  );
+}
+
+/** What was cut once stays: a later cut lies at or above it. */
+function headRefusal(shard: ShardEntry, act: CutAct): Refusal | undefined {
+  const last = (shard.epochs.at(-1) as ShardEpoch).cut;
+  const isStart = act.seq === 0;
+  const isHead = isStart === isNoHash(act.head) && act.seq >= last.seq && (act.seq > last.seq || isSameBytes(act.head, last.hash));
+  return isHead
+    ? undefined
+    : refused('badCut', `seq ${act.seq} (${short(act.head)})`, `the last cut, seq ${last.seq} (${short(last.hash)}), or above`);
+}
+
+/** A key that wrote here before may sit in a backup or a clone: only itself can say that it goes on (decision 0003). */
+function writerRefusal(draft: Draft, shard: ShardEntry, author: Device, act: CutAct): Refusal | undefined {
+  const id = act.writer;
+  if (id === undefined) return undefined;
+  const writer = draft.devices.get(bytesToHex(id));
+  if (writer === undefined || !isRoleAtLeast(writer.role, 'writer')) {
+    return refused('badWriter', `writer ${short(id)}`, 'an enrolled device that may write');
+  }
+  const wroteBefore = shard.epochs.some((known) => known.writer !== undefined && isSameBytes(known.writer, id));
+  if (!wroteBefore || isSameBytes(id, author.id)) return undefined;
+  return refused('usedWriter', `writer ${short(id)}, who wrote here before`, 'a key that never wrote here, or the author itself');
+}
+
+function destinationRefusal(draft: Draft, shard: ShardEntry, act: CutAct): Refusal | undefined {
+  if (act.destination === undefined) return undefined;
+  const kind = draft.shards.get(bytesToHex(act.destination))?.kind;
+  return kind === shard.kind ? undefined : refused('badDestination', `shard ${short(act.destination)}`, `a shard of kind ${shard.kind}`);
+}
+
+function openEpoch(draft: Draft, shard: ShardEntry, author: Device, act: CutAct): undefined {
+  const { writer, destination, fence } = act;
+  const opened: ShardEpoch = {
+    epoch: act.epoch,
+    writer,
+    cut: cutHead(act),
+    fence,
+    destination,
+    controlSlot: draft.slot,
+    author: author.id,
+  };
+  draft.shards.set(bytesToHex(shard.id), { ...shard, epoch: act.epoch, writer, epochs: [...shard.epochs, opened] });
+}
+
+/** Its invites end with it: it knows their secrets. The cuts that must stand beside it are counted when all acts are applied. */
+function applyRevoke(draft: Draft, author: Device, act: Extract<Act, { act: 'revoke' }>): Refusal | undefined {
+  const name = bytesToHex(act.device);
+  const device = draft.devices.get(name);
+  if (device === undefined) return refused('notEnrolled', `device ${short(act.device)}`, 'an enrolled device');
+  if (!isRoleAtLeast(author.role, device.role)) return refused('roleTooHigh', `a revocation of ${device.role}`, `${author.role} or below`);
+  const owners = [...draft.devices.values()].filter(({ role }) => role === 'owner').length;
+  if (device.role === 'owner' && owners === 1) return refused('lastOwner', 'a revocation of the last owner', 'one that leaves an owner');
+  draft.devices.delete(name);
+  draft.revoked.set(name, device);
+  for (const [id, made] of draft.invites) if (isSameBytes(made.by, act.device)) draft.invites.set(id, { ...made, usesLeft: 0 });
+  return undefined;
+}
+
+/** A shard that a revoked device would still write: its entry must cut it too, or it does not fold. */
+function uncutShard(draft: Draft): Refusal | undefined {
+  for (const shard of draft.shards.values()) {
+    if (shard.writer === undefined || !draft.revoked.has(bytesToHex(shard.writer))) continue;
+    return refused('cutMissing', `shard ${shard.kind}/${shard.name} still written by the revoked device`, 'a cut of it in the same entry');
+  }
+  return undefined;
+}
+
+/** A key says who somebody was for ever: also a revoked one is not given out again. */
+const isKeyTaken = (draft: Draft, id: KeyId): boolean =>
+  [draft.devices, draft.revoked, draft.invites].some((known) => known.has(bytesToHex(id)));
 
 /** What an invite key signs to let a device in. */
 export const enrolMessage = (workspace: WorkspaceId, device: PublicKey): Uint8Array => tagged('enrol', workspace, device);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { chunkFromPath, decodeFrames, encodeFrames, relayPaths, shardFromPath, workspaceFromPath } from '../../kernel/relay-api.ts';
-import { type Hash, slot } from '../../kernel/units.ts';
+import { type Hash, seq, slot } from '../../kernel/units.ts';
 import { fill, tillShard, workspace } from '../vectors/cast.ts';
 
 describe('paths', () => {
@@ -19,6 +19,7 @@ describe('paths', () => {
       log: relayPaths.log(workspace, tillShard, slot(2), 65_536),
       checkpoints: relayPaths.checkpoints(workspace, tillShard),
       newestCheckpoint: relayPaths.newestCheckpoint(workspace, tillShard),
+      newestUpTo: relayPaths.newestCheckpoint(workspace, tillShard, seq(12)),
       chunk: relayPaths.chunk(workspace, tillShard, chunk),
     }).toEqual({
       relay: '/v1/relay',
@@ -28,6 +29,7 @@ describe('paths', () => {
       log: `${shard}/log?after=2&bytes=65536`,
       checkpoints: `${shard}/checkpoints`,
       newestCheckpoint: `${shard}/checkpoints/newest`,
+      newestUpTo: `${shard}/checkpoints/newest?upTo=12`,
       chunk: `${shard}/chunks/${bytesToHex(chunk)}`,
     });
   });

@@ -3,13 +3,16 @@ import { type Bytes, bytesToHex } from '../../kernel/bytes.ts';
 import { keyIdOf, objectHash } from '../../kernel/digest.ts';
 import { portableVerifier } from '../../kernel/ed25519.ts';
 import {
+  decodeSignedFence,
   decodeSlotObject,
+  encodeSignedFence,
   type FenceClaim,
   isFenceBy,
   makeFence,
   makeSegment,
   type RelayPlace,
   type SlotObject,
+  signedFenceBytes,
   signFence,
   verifySlotObject,
 } from '../../kernel/segment.ts';
@@ -132,15 +135,32 @@ describe('fence', () => {
   test.each([
     [2, 2],
     [3, 2],
+    [1, 3],
     [0xffff_ffff, 0xffff_ffff],
-  ])('closing epoch %d for epoch %d is corrupt: epochs grow', async (closed, next) => {
+  ])('closing epoch %d for epoch %d is corrupt: epochs grow by one', async (closed, next) => {
     const fence = await signFence(owner, place, { ...claim, closedEpoch: epoch(closed), newEpoch: epoch(next) });
     await expect(readFence(fence)).rejects.toMatchObject(corrupt('outOfBounds'));
   });
 
-  test('a superseding fence may skip an epoch, up to the last there is', async () => {
+  test('the last epoch there is can be fenced into', async () => {
     const fence = await signFence(owner, place, { ...claim, closedEpoch: epoch(0xffff_fffe), newEpoch: epoch(0xffff_ffff) });
     expect((await readFence(fence)).fence).toEqual(fence);
+  });
+
+  test('what its author sends is the object up to the author’s signature, and comes back', async () => {
+    const signed = { shard: place.shard, slot: place.slot, prevObject: place.prevObject, fence: await signFence(owner, place, claim) };
+    const bytes = encodeSignedFence(signed);
+    expect(bytes.length).toBe(signedFenceBytes);
+    expect(bytes).toEqual((await makeFence(relay, place, signed.fence)).slice(0, signedFenceBytes));
+    expect(decodeSignedFence(bytes, 'fence')).toEqual(signed);
+    for (let length = 0; length < bytes.length; length++) {
+      expect(() => decodeSignedFence(bytes.subarray(0, length), 'fence')).toThrow(expect.objectContaining(corrupt('truncated')));
+    }
+    const longer = new Uint8Array([...bytes, 0]);
+    expect(() => decodeSignedFence(longer, 'fence')).toThrow(expect.objectContaining(corrupt('trailingBytes')));
+    const segment = new Uint8Array(bytes);
+    segment[4] = 3;
+    expect(() => decodeSignedFence(segment, 'fence')).toThrow(expect.objectContaining(corrupt('wrongKind')));
   });
 });
 

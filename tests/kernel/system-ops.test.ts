@@ -2,15 +2,21 @@ import { describe, expect, test } from 'vitest';
 import { bytesToBase64url } from '../../kernel/bytes.ts';
 import { decodeOps, encodeOps, type Op } from '../../kernel/op-body.ts';
 import { isSystemOp, readSystemOp, type SystemOp, systemOp } from '../../kernel/system-ops.ts';
-import { epoch, hash, seq, shardId, slot } from '../../kernel/units.ts';
+import { epoch, hash, keyId, seq, shardId, signature, slot } from '../../kernel/units.ts';
 
 const shard = shardId(new Uint8Array(16).fill(7));
 const from = { shard, epoch: epoch(3), firstSeq: seq(11), lastSeq: seq(14) };
 
+const attest = {
+  key: keyId(new Uint8Array(16).fill(1)),
+  group: hash(new Uint8Array(32).fill(2)),
+  signature: signature(new Uint8Array(64).fill(3)),
+};
+
 const made: readonly SystemOp[] = [
   { kind: 'schemaMoved', from: 1, to: 2, foldId: hash(new Uint8Array(32).fill(9)) },
-  { kind: 'rebased', from, cut: seq(10), controlSlot: slot(5), born: undefined },
-  { kind: 'rebased', from, cut: seq(10), controlSlot: slot(5), born: { ...from, epoch: epoch(2) } },
+  { kind: 'rebased', from, cut: seq(10), controlSlot: slot(5), born: undefined, attest: undefined },
+  { kind: 'rebased', from, cut: seq(10), controlSlot: slot(5), born: { ...from, epoch: epoch(2) }, attest },
 ];
 
 describe('an op of the engine itself', () => {
@@ -42,6 +48,14 @@ describe('an op of the engine itself', () => {
     ['epoch 0', { ...rebased, from: { ...origin, epoch: 0 } }],
     ['an epoch beyond its field', { ...rebased, from: { ...origin, epoch: 2 ** 32 } }],
     ['a shard id of another length', { ...rebased, from: { ...origin, shard: 'AAAA' } }],
+    [
+      'an attest without its group',
+      { ...rebased, attest: { key: bytesToBase64url(attest.key), signature: bytesToBase64url(attest.signature) } },
+    ],
+    [
+      'a signature of another length',
+      { ...rebased, attest: { key: bytesToBase64url(attest.key), group: bytesToBase64url(attest.group), signature: 'AAAA' } },
+    ],
     ['a negative cut', { ...rebased, cut: -1 }],
   ])('with %s is refused', (_, payload) => {
     const op = { class: 'foldlog.rebased', version: 1, payload } as Op;

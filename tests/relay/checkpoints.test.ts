@@ -5,7 +5,7 @@ import { type CheckpointFacts, decodeCheckpoint, signCheckpoint } from '../../ke
 import { objectHash, sha256 } from '../../kernel/digest.ts';
 import type { Receipt } from '../../kernel/receipt.ts';
 import { relayPaths } from '../../kernel/relay-api.ts';
-import { epoch, type Hash, noHash, slot, timeMs } from '../../kernel/units.ts';
+import { epoch, type Hash, noHash, seq, slot, timeMs } from '../../kernel/units.ts';
 import { chunkStoredBytesMax } from '../../relay/checkpoints.ts';
 import { faultyStore, keysOf, killedStore } from '../conformance/faulty-store.ts';
 import { type Answer, errorOf, foundedShop, okBody, type Send, seededRandom, sendTo, type TestDevice, testHost } from './fixtures.ts';
@@ -107,6 +107,26 @@ describe('statements', () => {
     const before = await keysOf(shop.host.store);
     expect(await putStatement(first)).toMatchObject({ kind: 'ok', status: 204 });
     expect(await keysOf(shop.host.store)).toEqual(before);
+  });
+
+  it('the newest up to a seq is found: at heads, between them, and none below the first', async () => {
+    const upTo = async (at: number): Promise<Answer> =>
+      shop.workspace.signed(shop.send, shop.till, 'GET', relayPaths.newestCheckpoint(shop.workspace.id, shop.shard.id, seq(at)));
+    let prev: Hash = noHash;
+    const statements: Uint8Array[] = [];
+    const heads: number[] = [];
+    for (let number = 1; number <= 6; number++) {
+      statements.push(await publish({ number, prev }));
+      heads.push(receipt.head.seq);
+      prev = objectHash(statements.at(-1) as Uint8Array);
+      receipt = await shop.shard.push(shop.send, await shop.shard.nextRun(2));
+    }
+    expect(await upTo((heads[0] as number) - 1)).toMatchObject({ kind: 'ok', status: 204 });
+    for (const [i, head] of heads.entries()) {
+      expect(okBody(await upTo(head))).toEqual(statements[i]);
+      expect(okBody(await upTo(head + 1))).toEqual(statements[i]);
+    }
+    expect(okBody(await upTo(2 ** 40))).toEqual(statements.at(-1));
   });
 
   it('the newest is found at any number', async () => {

@@ -308,7 +308,7 @@ export class TestShard {
   readonly workspace: TestWorkspace;
   readonly writer: TestDevice;
   readonly id: ShardId;
-  readonly epoch: Epoch = epoch(1);
+  epoch: Epoch = epoch(1);
   head: Head = chainStart;
   receipt: Bytes | undefined;
   readonly #time: Clock;
@@ -326,7 +326,13 @@ export class TestShard {
 
   /** A copy of the device as it is now: what a restored backup or a cloned profile is. */
   clone(): TestShard {
-    const copy = new TestShard(this.workspace, this.writer, this.id, this.#time);
+    return this.heldBy(this.writer);
+  }
+
+  /** The same shard on another device. */
+  heldBy(writer: TestDevice): TestShard {
+    const copy = new TestShard(this.workspace, writer, this.id, this.#time);
+    copy.epoch = this.epoch;
     copy.head = this.head;
     copy.receipt = this.receipt;
     return copy;

@@ -52,6 +52,13 @@ export class SimVault implements Vault {
     for (const [file, holds] of markers) this.#markers.set(file, holds);
   }
 
+  /** Key and markers as the other has them now. */
+  copyFrom(other: SimVault): void {
+    this.load(other.#markers);
+    this.#signer = other.#signer;
+    this.#house = other.#house;
+  }
+
   /** Evicted, or cleared by a person: markers, house and key. */
   clear(): void {
     this.#markers.clear();

@@ -24,6 +24,9 @@ export async function typed(worker: () => Worker): Promise<void> {
   await notes.run('erase', { id: '1' });
   const { kind }: { kind: 'saved' | 'relaxed' } = await notes.save('note.written', { id: '2', body: 'b' }, { durability: 'relaxed' });
   await notes.flush();
+  const [stranded] = await notes.outbox();
+  if (stranded?.state === 'refused') await notes.discard(stranded.id);
+  if (stranded !== undefined) await notes.importTail(await notes.exportEntry(stranded.id));
   const [rows, [count]] = await notes.read([
     sql<{ body: string }>`SELECT body FROM note`,
     sql<{ n: number }>`SELECT count(*) AS n FROM note`,

@@ -21,15 +21,18 @@ import { errorToPlain, isPlainError, plainToError } from '../../kernel/errors.ts
 import * as limits from '../../kernel/limits.ts';
 import { decodeOps, encodeOps, parseCanonicalJson } from '../../kernel/op-body.ts';
 import { decodePush, encodePush } from '../../kernel/push.ts';
+import { leadingRebase, readStrandedBody, rebasedBody } from '../../kernel/rebased-body.ts';
 import { decodeReceipt, encodeReceipt, verifyReceipt } from '../../kernel/receipt.ts';
 import { decodeCredential, isRequestBy } from '../../kernel/request-signature.ts';
 import { encodePackedRun, readPackedRun, unpackRun, verifyRun } from '../../kernel/run.ts';
 import { encodeSeal, readSeal } from '../../kernel/seal.ts';
 import { decodeSlotObject, isFenceBy, makeFence, makeSegment, verifySlotObject } from '../../kernel/segment.ts';
+import { attestMessage, readSystemOp, systemOp } from '../../kernel/system-ops.ts';
+import { decodeTail, encodeTail } from '../../kernel/tail.ts';
 import { chainStart, hash, noHash, publicKey, type Signature, slot, timeMs } from '../../kernel/units.ts';
 import { webDeflate } from '../../kernel/web/web-deflate.ts';
 import { objectKind, Reader } from '../../kernel/wire.ts';
-import { fill, invite, owner, relay, seeds, till, tillNonce, tillShard, workspace } from './cast.ts';
+import { catalogueShard, fill, invite, owner, relay, seeds, till, tillNonce, tillShard, workspace } from './cast.ts';
 import { readJson, root } from './fixtures.ts';
 import { type Layout, layouts } from './layouts.ts';
 import { blockContent, blockPattern } from './make-files.ts';
@@ -126,6 +129,28 @@ describe('worked hex', () => {
     await verifyRun(portableVerifier, { head: receipt.head, writer: till.publicKey }, run, 'run');
   });
 
+  test('system ops read and are written again; the attest and the body that carries it hold; the tail proves its group', async () => {
+    for (const name of ['op-schema-moved', 'op-rebased', 'op-rebased-again']) {
+      const [op] = decodeOps(utf8(`[${shownText(name)}]`), 1, name);
+      if (op === undefined) throw new Error('no op');
+      expect(JSON.stringify(Object.values(systemOp(readSystemOp(op, name))))).toBe(shownText(name));
+    }
+    const body = utf8(shownText('body-rebased'));
+    const made = leadingRebase(decodeOps(body, 2, 'body'), 'body');
+    if (made?.attest === undefined) throw new Error('no attest');
+    expect(attestMessage({ destination: catalogueShard, from: made.from, group: made.attest.group })).toEqual(shown('attest-message'));
+    expect(await portableVerifier.verify(owner.publicKey, shown('attest-message'), made.attest.signature)).toBe(true);
+    const tail = decodeTail(shown('tail'), 'tail');
+    expect(encodeTail(tail)).toEqual(shown('tail'));
+    const run = await unpackRun(webDeflate, tail.shard, tail.run, 'tail');
+    await verifyRun(portableVerifier, { head: run.after, writer: till.publicKey }, run, 'tail');
+    const [group] = run.groups;
+    if (group === undefined || group.content.kind === 'erased') throw new Error('no group');
+    expect(group.hash).toEqual(made.attest.group);
+    const stranded = readStrandedBody(group.content.body, group.header.opCount, 'tail');
+    expect(rebasedBody(group.content.body, stranded, made, 'tail').body).toEqual(body);
+  });
+
   test('control objects decode and are made again', async () => {
     const entry = decodeControlEntry(shown('control-entry'), 'entry');
     expect(workspaceIdOfGenesis(entry)).toEqual(workspace);
@@ -137,7 +162,7 @@ describe('worked hex', () => {
     expect(shown('enrol-message')).toEqual(enrolMessage(workspace, till.publicKey));
   });
 
-  test.each(['genesis', 'relay', 'invite', 'device', 'shard'])('the act %s reads and is written again', (name) => {
+  test.each(['genesis', 'relay', 'invite', 'device', 'shard', 'cut', 'revoke'])('the act %s reads and is written again', (name) => {
     const written = shownText(`acts-${name}`);
     const acts = actsFromJson(parseCanonicalJson(utf8(written), 'acts'), 'acts');
     expect(acts.map(({ act }) => act)).toEqual([name]);

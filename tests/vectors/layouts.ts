@@ -93,6 +93,13 @@ export const layouts = {
     ['receipt', 'receipt length'],
     ['run', 'run'],
   ],
+  tail: [
+    ['preamble', 8],
+    ['shard id', 16],
+    ['cut seq', 8],
+    ['control slot', 8],
+    ['run', 'run'],
+  ],
   receipt: [
     ['preamble', 8],
     ['workspace id', 32],
@@ -149,6 +156,14 @@ export const layouts = {
     ['chunk count', 4],
     ['chunks', '40 × chunk count'],
     ['signature', 64],
+  ],
+  'attest-message': [
+    ['destination', 16],
+    ['shard id', 16],
+    ['epoch', 4],
+    ['first seq', 8],
+    ['last seq', 8],
+    ['group hash', 32],
   ],
   chunk: [
     ['chunk hash', 32],

@@ -6,7 +6,7 @@ import { type CommitGroup, headOf } from '../../kernel/commit-group.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import { makeControlSlot, signControlEntry } from '../../kernel/control/entry.ts';
 import { enrolMessage } from '../../kernel/control/fold.ts';
-import { keyIdOf, objectHash, sha256, tagged } from '../../kernel/digest.ts';
+import { keyIdOf, objectHash, sha256, shardIdOf, tagged } from '../../kernel/digest.ts';
 import { portableSigner, signPortable } from '../../kernel/ed25519.ts';
 import type { Deflate, Signer } from '../../kernel/ports.ts';
 import { epoch, type Hash, incarnation, noHash, slot } from '../../kernel/units.ts';
@@ -20,6 +20,8 @@ export const laterLife = incarnation(fill(0x31, 16));
 const adminSeed = fill(0x15, 32);
 export const admin: Signer = portableSigner(adminSeed);
 const adminInvite = fill(0x14, 32);
+const secondTillNonce = fill(0x22, 16);
+const secondTillShard = shardIdOf(workspace, secondTillNonce);
 
 /** Leaves small runs raw, so that both packings appear. */
 const largeDeflate: Deflate = {
@@ -31,13 +33,14 @@ export interface MadeFolder {
   readonly objects: Map<string, Bytes>;
   readonly tillLog: ShardLog;
   readonly catalogueLog: ShardLog;
+  /** In its second life: fenced twice, cut, continued; fenced by its writer, cut, continued. */
+  readonly takenLog: ShardLog;
 }
 
 /** Every call builds it anew, so that a test may spoil its copy. */
 export async function makeFolder(image: Uint8Array, stateHash: Hash): Promise<MadeFolder> {
   const objects = new Map<string, Bytes>();
   const control = await longerControlLog();
-  for (const [i, bytes] of control.entries()) objects.set(objectKeys.controlSlot(workspace, slot(i + 1)), bytes);
   const controlHead = objectHash(control.at(-1) as Bytes);
   const parts = { controlHead, deflate: largeDeflate };
 
@@ -58,13 +61,31 @@ export async function makeFolder(image: Uint8Array, stateHash: Hash): Promise<Ma
   const again = new ShardLog({ ...parts, shard: tillShard, writer: till, incarnation: laterLife });
   again.relay = laterRelay;
   await again.append(linkTill(again).slice(0, 3), at(90));
+
+  // The till is taken over by the admin, after a fence of the owner's that was given up, and revoked with its second, empty shard.
+  const secondTill = new ShardLog({ ...parts, shard: secondTillShard, writer: till, incarnation: laterLife });
+  secondTill.relay = laterRelay;
+  await again.fence(owner, at(91));
+  await again.fence(admin, at(92));
+  await secondTill.fence(admin, at(93));
+  const revoke: Act = { act: 'revoke', device: keyIdOf(till.publicKey) };
+  await appendTo(control, admin, laterRelay, revoke, again.cut(admin), secondTill.cut(owner));
+  const op = { class: 'sale.completed', version: 1, payload: 'after the take-over' };
+  await again.append([again.link(0x61, [op], at(94)), again.link(0x62, [op], at(95))], at(96));
+  await secondTill.append([secondTill.link(0x63, [op], at(97))], at(98));
+  // The admin takes over from itself: a rotation, or a copy restored from a backup.
+  await again.fence(admin, at(99));
+  await appendTo(control, admin, laterRelay, again.cut(admin));
+  await again.append([again.link(0x64, [op], at(100))], at(101));
   again.store(objects);
+  secondTill.store(objects);
+  for (const [i, bytes] of control.entries()) objects.set(objectKeys.controlSlot(workspace, slot(i + 1)), bytes);
 
   await publish({ objects, log: tillLog, controlHead, stateHash }, image, [
     { by: till, slot: 2, head: groups[5] as CommitGroup },
     { by: admin, slot: 4, head: groups.at(-1) as CommitGroup },
   ]);
-  return { objects, tillLog, catalogueLog };
+  return { objects, tillLog, catalogueLog, takenLog: again };
 }
 
 /** Twenty groups of one to three ops; the fourth is sealed and void. */
@@ -80,13 +101,15 @@ function linkTill(log: ShardLog): readonly CommitGroup[] {
   });
 }
 
-async function longerControlLog(): Promise<readonly Bytes[]> {
+async function appendTo(objects: Bytes[], author: Signer, signer: Signer, ...acts: readonly Act[]): Promise<void> {
+  const entry = await signControlEntry(author, { workspace, prev: objectHash(objects.at(-1) as Bytes) }, acts);
+  const number = objects.length + 1;
+  objects.push(await makeControlSlot(signer, { workspace, slot: slot(number), time: at(number) }, entry));
+}
+
+async function longerControlLog(): Promise<Bytes[]> {
   const objects = [...(await controlLog())];
-  const append = async (author: Signer, signer: Signer, ...acts: readonly Act[]): Promise<void> => {
-    const entry = await signControlEntry(author, { workspace, prev: objectHash(objects.at(-1) as Bytes) }, acts);
-    const number = objects.length + 1;
-    objects.push(await makeControlSlot(signer, { workspace, slot: slot(number), time: at(number) }, entry));
-  };
+  const append = (author: Signer, signer: Signer, ...acts: readonly Act[]): Promise<void> => appendTo(objects, author, signer, ...acts);
   const proof = signPortable(adminInvite, enrolMessage(workspace, admin.publicKey));
   const inviteKey = portableSigner(adminInvite).publicKey;
   await append(owner, relay, { act: 'invite', key: inviteKey, role: 'admin', expiresAt: at(3600), uses: 2 });
@@ -95,7 +118,7 @@ async function longerControlLog(): Promise<readonly Bytes[]> {
   // The entry that declares a new key stands in a slot of the old one.
   await append(owner, relay, { act: 'relay', key: laterRelay.publicKey, incarnation: laterLife });
   const shard = { act: 'shard', kind: 'till', name: 'till-2', writer: keyIdOf(till.publicKey) } as const;
-  await append(admin, laterRelay, { ...shard, nonce: fill(0x22, 16) });
+  await append(admin, laterRelay, { ...shard, nonce: secondTillNonce });
   return objects;
 }
 

@@ -9,13 +9,18 @@ import { encodeInvite } from '../../kernel/control/invite-link.ts';
 import { keyIdOf, objectHash, sha256, tagged } from '../../kernel/digest.ts';
 import type { Op } from '../../kernel/op-body.ts';
 import { encodePush } from '../../kernel/push.ts';
+import { readStrandedBody, rebasedBody } from '../../kernel/rebased-body.ts';
 import { decodeReceipt, makeReceipt } from '../../kernel/receipt.ts';
 import { relayPaths } from '../../kernel/relay-api.ts';
 import { signRequest } from '../../kernel/request-signature.ts';
+import { readPackedRun } from '../../kernel/run.ts';
 import { encodeSeal, makeSeal } from '../../kernel/seal.ts';
 import { decodeSlotObject } from '../../kernel/segment.ts';
 import { StateHasher } from '../../kernel/state-hash.ts';
-import { type Epoch, epoch, type Hash, type Head, noHash, type ShardId, slot } from '../../kernel/units.ts';
+import { attestMessage, type SystemOp, systemOp } from '../../kernel/system-ops.ts';
+import { encodeTail } from '../../kernel/tail.ts';
+import { type Epoch, epoch, type Hash, type Head, noHash, type ShardId, seq, slot } from '../../kernel/units.ts';
+import { Reader } from '../../kernel/wire.ts';
 import { objectKeys } from '../../shards/object-keys.ts';
 import {
   at,
@@ -94,8 +99,10 @@ export async function makeWorkedExample(image: Uint8Array): Promise<WorkedExampl
   book.objects.set(objectKeys.checkpoint({ workspace, incarnation: life, shard: tillShard }, 1), statement);
 
   writeDerivations(book, control);
+  writeTakeOver(book, catalogue);
   await writeChain(book, groups, tillLog, catalogue, controlHead);
   await writeRequests(book, control.length, groups, tillLog);
+  await writeRebase(book, groups, tillLog);
   book.layout('checkpoint', 'checkpoint', statement);
   book.hex('checkpoint-hash', objectHash(statement));
   book.hex('state-hash-input', recordedStateInput());
@@ -174,6 +181,17 @@ function writeDerivations(book: Book, control: readonly Bytes[]): void {
   book.parts('enrol-message', ['tag', tagged('enrol')], ['workspace id', workspace], ['device public key', till.publicKey]);
 }
 
+/** What would follow the example's fence: the cut that gives the catalogue to the till; and a revocation, whose cuts stand beside it. */
+function writeTakeOver(book: Book, catalogue: ShardLog): void {
+  const { object } = catalogue.slots[1] as StoredSlot;
+  if (object.kind !== 'fence') throw new Error('no fence');
+  const { newEpoch, head } = object.fence;
+  const writer = keyIdOf(till.publicKey);
+  const opened = { shard: catalogueShard, epoch: newEpoch, fence: object.objectHash, seq: head.seq, head: head.hash };
+  book.text('acts-cut', JSON.stringify(actsToJson([{ act: 'cut', ...opened, writer, destination: catalogueShard }])));
+  book.text('acts-revoke', JSON.stringify(actsToJson([{ act: 'revoke', device: writer }])));
+}
+
 async function writeChain(
   book: Book,
   groups: readonly CommitGroup[],
@@ -247,6 +265,33 @@ async function writeRequests(book: Book, controlSlots: number, groups: readonly 
   book.text('request-credential', await signRequest(till, request, time));
   book.text('invite-link', `https://shop.example/join#${encodeInvite({ workspace, relayKey: relay.publicKey, seed: seeds.invite })}`);
   book.hex('invite-public-key', invite.publicKey);
+}
+
+/** The seventh group, had the till been fenced behind its sixth: the ops that go with saving it again in the catalogue, and its way there by hand. */
+async function writeRebase(book: Book, groups: readonly CommitGroup[], log: ShardLog): Promise<void> {
+  const group = groups[6] as CommitGroup;
+  const from = { shard: tillShard, epoch: firstEpoch, firstSeq: group.header.firstSeq, lastSeq: group.header.firstSeq };
+  const cut = log.head.seq;
+  const controlSlot = slot(9);
+  const place = { destination: catalogueShard, from, group: group.hash };
+  const message = attestMessage(place);
+  const tagBytes = tagged('attest');
+  book.parts('attest-message', ['tag', tagBytes], ...cutBy(layouts['attest-message'], message.subarray(tagBytes.length)));
+  const attest = { key: keyIdOf(owner.publicKey), group: group.hash, signature: await owner.sign(message) };
+  const born = { ...from, shard: catalogueShard, firstSeq: seq(3), lastSeq: seq(3) };
+  const opText = (made: SystemOp): string => {
+    const op = systemOp(made);
+    return JSON.stringify([op.class, op.version, op.payload]);
+  };
+  book.text('op-schema-moved', opText({ kind: 'schemaMoved', from: 1, to: 2, foldId: sha256(utf8('fold')) }));
+  book.text('op-rebased', opText({ kind: 'rebased', from, cut, controlSlot, born: undefined, attest: undefined }));
+  book.text('op-rebased-again', opText({ kind: 'rebased', from: { ...from, lastSeq: seq(9) }, cut, controlSlot, born, attest }));
+  if (group.content.kind === 'erased') throw new Error('no seventh group');
+  const made = { kind: 'rebased', from, cut, controlSlot, born: undefined, attest } as const;
+  const stranded = readStrandedBody(group.content.body, group.header.opCount, 'seventh group');
+  book.text('body-rebased', new TextDecoder().decode(rebasedBody(group.content.body, stranded, made, 'seventh group').body));
+  const run = readPackedRun(new Reader(await log.run([group]), 'seventh group'));
+  book.layout('tail', 'tail', encodeTail({ shard: tillShard, cut, controlSlot, run }));
 }
 
 function sealFields(

@@ -3,21 +3,20 @@
 import { type Bytes, bytesToHex, concatBytes, hexToBytes, isSameBytes } from '../../kernel/bytes.ts';
 import { decodeCheckpoint, verifyCheckpoint } from '../../kernel/checkpoint.ts';
 import { headOf } from '../../kernel/commit-group.ts';
-import { isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { decodeControlSlot } from '../../kernel/control/entry.ts';
-import { type ControlState, type Device, deviceOf, foldControl, shardOf } from '../../kernel/control/fold.ts';
+import { type ControlState, foldControl, type ShardEntry, shardOf, signatoryOf, speakerFor } from '../../kernel/control/fold.ts';
 import { keyIdOf, sha256 } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { openingOf, verifyFence } from '../../kernel/fence.ts';
 import { decodeOps } from '../../kernel/op-body.ts';
 import type { Verifier } from '../../kernel/ports.ts';
 import { isSameHead, type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
-import { decodeSlotObject, type FenceClaim, isFenceBy, type SlotObject, verifySlotObject } from '../../kernel/segment.ts';
+import { decodeSlotObject, type SlotObject, verifySlotObject } from '../../kernel/segment.ts';
 import {
   chainStart,
   type Epoch,
   epoch,
   type Hash,
-  type KeyId,
   noHash,
   type PublicKey,
   shardId,
@@ -78,6 +77,7 @@ async function readShard(verifier: Verifier, objects: Objects, control: Control,
   let at = { head: chainStart, prevObject: noHash, bytes: 0, time: timeMs(0), epoch: epoch(1) };
   const counts = { groups: 0, ops: 0, void: 0, erased: 0 };
   const standing: StandingSlot[] = [];
+  let open = entry.epochs[0];
   for (const [i, bytes] of numbered(objects, (number) => objectKeys.logSlot(place, slot(number))).entries()) {
     const where = `slot ${i + 1}`;
     const object = decodeSlotObject(bytes, where);
@@ -88,17 +88,15 @@ async function readShard(verifier: Verifier, objects: Objects, control: Control,
     if (object.bytesBefore !== at.bytes) throw fault(where, 'bytesBefore');
     let run: Run | undefined;
     if (object.kind === 'segment') {
-      const writer = at.epoch === 1 ? deviceOf(control.state, entry.writer) : undefined;
+      const writer = open?.writer === undefined ? undefined : signatoryOf(control.state, open.writer);
       if (writer === undefined || object.run.epoch !== at.epoch) throw fault(where, 'epoch');
       run = await unpackRun(webDeflate, place.shard, object.run, where);
       await verifyRun(verifier, { head: at.head, writer: writer.key }, run, where);
       countRun(counts, run);
       at = { ...at, head: run.head };
     } else {
-      const isNext = object.fence.closedEpoch === at.epoch && isSameHead(object.fence.head, at.head);
-      const author = authorised(control.state, object.fence.author, entry.writer);
-      if (!isNext || author === undefined) throw fault(where, 'fence');
-      if (!(await isFence(verifier, author, object, object.fence))) throw fault(where, 'fenceSignature');
+      await verifyFence(verifier, { state: control.state, shard: entry }, at, object, where);
+      open = openingOf(entry, object, where);
       at = { ...at, epoch: object.fence.newEpoch };
     }
     at = { ...at, prevObject: object.objectHash, bytes: at.bytes + bytes.length, time: object.time };
@@ -109,18 +107,8 @@ async function readShard(verifier: Verifier, objects: Objects, control: Control,
   const head = `head ${at.head.seq} ${bytesToHex(at.head.hash)}`;
   return [
     `shard ${bytesToHex(place.shard)} ${title}: slots ${standing.length}, ${found}, epoch ${at.epoch}, bytes ${at.bytes}, ${head}`,
-    ...(await readCheckpoints(verifier, objects, control.state, { place, standing, title, writer: entry.writer })),
+    ...(await readCheckpoints(verifier, objects, control.state, { place, standing, title, entry })),
   ];
-}
-
-const isFence = (verifier: Verifier, author: Device, object: SlotObject, fence: FenceClaim): Promise<boolean> =>
-  isFenceBy(verifier, author.key, object, fence);
-
-/** The shard's writer, or a device from admin. */
-function authorised(state: ControlState, id: KeyId, writer: KeyId): Device | undefined {
-  const device = deviceOf(state, id);
-  if (device === undefined) return undefined;
-  return isSameBytes(id, writer) || isRoleAtLeast(device.role, 'admin') ? device : undefined;
 }
 
 function countRun(counts: { groups: number; ops: number; void: number; erased: number }, run: Run): void {
@@ -147,7 +135,7 @@ async function readCheckpoints(
     readonly place: ShardPlace;
     readonly standing: readonly StandingSlot[];
     readonly title: string;
-    readonly writer: KeyId;
+    readonly entry: ShardEntry;
   },
 ): Promise<readonly string[]> {
   const lines: string[] = [];
@@ -164,7 +152,7 @@ async function readCheckpoints(
       object.time === found.slotTime &&
       (run?.epoch as Epoch) === found.epoch &&
       run?.groups.some((group) => isSameHead(headOf(group), found.head)) === true;
-    const author = authorised(state, found.key, log.writer);
+    const author = speakerFor(state, log.entry, found.key);
     if (!isLinked || !isInLog || !isSameBytes(found.shard, log.place.shard) || author === undefined) throw fault(where, 'statement');
     await verifyCheckpoint(verifier, author.key, found, where);
     const parts: Bytes[] = [];

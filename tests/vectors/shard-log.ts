@@ -1,6 +1,8 @@
 // A shard's log as a relay writes it, for vectors and tests: signs runs, segments and fences one after the other.
 import type { Bytes } from '../../kernel/bytes.ts';
 import { type CommitGroup, headOf, linkGroup } from '../../kernel/commit-group.ts';
+import type { Act } from '../../kernel/control/acts.ts';
+import { keyIdOf } from '../../kernel/digest.ts';
 import { encodeOps, type Op } from '../../kernel/op-body.ts';
 import type { Deflate, Signer } from '../../kernel/ports.ts';
 import { encodePackedRun, packRun } from '../../kernel/run.ts';
@@ -45,11 +47,15 @@ export class ShardLog {
   head: Head = chainStart;
   /** Head of what was linked, in a slot or not yet. */
   linked: Head = chainStart;
+  /** Of what is linked and sealed from now on: a cut changes both. */
+  epoch: Epoch = firstEpoch;
+  writer: Signer;
   readonly place: ShardPlace;
   readonly #parts: ShardLogParts;
 
   constructor(parts: ShardLogParts) {
     this.#parts = parts;
+    this.writer = parts.writer;
     this.place = { workspace, incarnation: parts.incarnation ?? life, shard: parts.shard };
   }
 
@@ -62,7 +68,7 @@ export class ShardLog {
   linkBody(mark: number, body: Bytes, opCount: number, time: TimeMs): CommitGroup {
     const group = linkGroup({
       shard: this.#parts.shard,
-      epoch: firstEpoch,
+      epoch: this.epoch,
       after: this.linked,
       opCount,
       time,
@@ -76,9 +82,9 @@ export class ShardLog {
 
   /** The run of these groups after the head of the slots, as a device sends it. */
   async run(groups: readonly CommitGroup[]): Promise<Bytes> {
-    const { shard, writer, controlHead, deflate } = this.#parts;
-    const position = { shard, epoch: firstEpoch, head: headOf(groups.at(-1) as CommitGroup) };
-    const seal = await makeSeal(writer, position, { controlHead, headsSeen: noHash });
+    const { shard, controlHead, deflate } = this.#parts;
+    const position = { shard, epoch: this.epoch, head: headOf(groups.at(-1) as CommitGroup) };
+    const seal = await makeSeal(this.writer, position, { controlHead, headsSeen: noHash });
     return encodePackedRun(await packRun(deflate, this.head, groups, seal));
   }
 
@@ -89,9 +95,23 @@ export class ShardLog {
 
   async fence(author: Signer, time = at(60)): Promise<void> {
     const { controlHead } = this.#parts;
-    const claim = { closedEpoch: epoch(1), newEpoch: epoch(2), head: this.head, controlHead };
+    const last = this.slots.at(-1)?.object;
+    const closedEpoch = last === undefined ? firstEpoch : last.kind === 'fence' ? last.fence.newEpoch : last.run.epoch;
+    const claim = { closedEpoch, newEpoch: epoch(closedEpoch + 1), head: this.head, controlHead };
     const place = this.#relayPlace(time);
     this.#keep(await makeFence(this.relay, place, await signFence(author, place, claim)));
+  }
+
+  /** The act that opens the epoch of the newest fence; from here on `writer` links and seals in it. */
+  cut(writer: Signer): Extract<Act, { act: 'cut' }> {
+    const object = this.slots.at(-1)?.object;
+    if (object?.kind !== 'fence') throw new Error('no fence');
+    const { newEpoch, head } = object.fence;
+    this.epoch = newEpoch;
+    this.writer = writer;
+    this.linked = head;
+    const opened = { shard: this.#parts.shard, epoch: newEpoch, writer: keyIdOf(writer.publicKey) };
+    return { act: 'cut', ...opened, fence: object.objectHash, seq: head.seq, head: head.hash };
   }
 
   get bytes(): number {

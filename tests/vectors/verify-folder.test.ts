@@ -10,9 +10,9 @@ import { type Bytes, concatBytes, hexToBytes } from '../../kernel/bytes.ts';
 import { hash, slot } from '../../kernel/units.ts';
 import { webVerifier } from '../../kernel/web/web-crypto.ts';
 import { objectKeys } from '../../shards/object-keys.ts';
-import { relay, workspace } from './cast.ts';
+import { at, relay, workspace } from './cast.ts';
 import { readBytes, readJson, root, writeObjects } from './fixtures.ts';
-import { forgeSlot, type MadeFolder, makeFolder } from './make-folder.ts';
+import { forgeSlot, laterRelay, type MadeFolder, makeFolder } from './make-folder.ts';
 import type { FormatVector } from './make-format.ts';
 import { readFolder } from './read-folder.ts';
 
@@ -20,6 +20,9 @@ const hasPython = spawnSync('python3', ['-c', 'import sys; sys.exit(sys.version_
 const why = hasPython ? '' : ' (needs python3, which is not here)';
 const script = join(root, 'tests/vectors/verify_folder.py');
 const run = promisify(execFile);
+
+/** For folders whose checkpoints nobody looks at. */
+const anyHash = hash(new Uint8Array(32));
 
 let scratch: string;
 let made: MadeFolder;
@@ -68,6 +71,8 @@ describe.skipIf(!hasPython)(`the reader in Python${why}`, () => {
     expect([code, lines.at(-1)]).toEqual([0, 'verified']);
     expect(found.slice(0, -1)).toEqual(await readFolder(webVerifier(), made.objects));
     expect(lines.join('\n')).toContain('slots 4, groups 20, ops 39, void 1, erased 1');
+    expect(lines.join('\n')).toContain('slots 6, groups 6, ops 9, void 0, erased 0, epoch 4');
+    expect(lines.join('\n')).toContain('slots 2, groups 1, ops 1, void 0, erased 0, epoch 2');
     expect(lines.filter((line) => line.endsWith('state hash matches'))).toHaveLength(2);
   });
 
@@ -87,14 +92,16 @@ interface Spoiled {
 interface Keys {
   readonly till: (number: number) => string;
   readonly catalogue: (number: number) => string;
+  readonly taken: (number: number) => string;
   readonly control: (number: number) => string;
   readonly checkpoint: (number: number) => string;
   readonly chunk: string;
 }
 
-const keysOf = ({ objects, tillLog, catalogueLog }: MadeFolder): Keys => ({
+const keysOf = ({ objects, tillLog, catalogueLog, takenLog }: MadeFolder): Keys => ({
   till: (number) => objectKeys.logSlot(tillLog.place, slot(number)),
   catalogue: (number) => objectKeys.logSlot(catalogueLog.place, slot(number)),
+  taken: (number) => objectKeys.logSlot(takenLog.place, slot(number)),
   control: (number) => objectKeys.controlSlot(workspace, slot(number)),
   checkpoint: (number) => objectKeys.checkpoint(tillLog.place, number),
   chunk: [...objects.keys()].find((key) => key.includes('/chunk/')) ?? '',
@@ -141,6 +148,7 @@ function withEpoch(signed: Bytes, epoch: number): Bytes {
 
 const till = (number: number) => (keys: Keys) => keys.till(number);
 const control = (number: number) => (keys: Keys) => keys.control(number);
+const taken = (number: number) => (keys: Keys) => keys.taken(number);
 const fence = (keys: Keys) => keys.catalogue(2);
 const statement = (number: number) => (keys: Keys) => keys.checkpoint(number);
 
@@ -195,6 +203,34 @@ const spoils: readonly Spoiled[] = [
   flipped('a bit of the fence’s claim', fence, 80, 'relay signature'),
   forged('the cut of a fence, with the relay’s help', fence, (signed) => flip(signed, 79), 'closes another epoch or head'),
   forged('the author’s signature of a fence, with the relay’s help', fence, (signed) => flip(signed, 170), "author's signature"),
+  forged(
+    'an epoch that the fence leaves out, with the relay’s help',
+    taken(3),
+    (signed) => flip(signed, 70),
+    'epochs of the fence',
+    laterRelay,
+  ),
+  forged(
+    'a time of the fence that its cut names, with the relay’s help',
+    taken(3),
+    (signed) => flip(signed, -25),
+    'another fence',
+    laterRelay,
+  ),
+  forged('a run of the old epoch after the cut, with the relay’s help', taken(4), (signed) => withEpoch(signed, 1), 'epoch 1', laterRelay),
+  forged('a run of an epoch nobody opened, with the relay’s help', taken(4), (signed) => withEpoch(signed, 2), 'epoch 2', laterRelay),
+  forged('the seal’s key in a new epoch, with the relay’s help', taken(4), (signed) => flip(signed, -32 - 144), 'seal', laterRelay),
+  {
+    what: 'a run behind a fence without its cut',
+    object: (keys) => keys.catalogue(3),
+    finding: 'a run of epoch 1',
+    // What the old writer could still send, if the relay took it.
+    spoil: async (objects, keys) => {
+      const { catalogueLog } = await makeFolder(readBytes('tests/fixtures/format/1/image.db'), anyHash);
+      await catalogueLog.append([catalogueLog.link(9, [{ class: 'price.set', version: 1, payload: 260 }], at(61))], at(62));
+      objects.set(keys.catalogue(3), catalogueLog.slots[2]?.bytes as Bytes);
+    },
+  },
   flipped('a bit of a state hash', statement(1), 200, "author's signature"),
   flipped('a bit of a statement’s signature', statement(2), -1, "author's signature"),
   flipped('a link between statements', statement(2), 40, 'link'),

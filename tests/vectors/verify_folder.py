@@ -327,6 +327,13 @@ def integer_of(spelled, bad):
     return int(spelled)
 
 
+def epoch_of(spelled, bad):
+    epoch = integer_of(spelled, bad)
+    if not 2 <= epoch <= 2**32 - 1:
+        raise bad("a bad epoch")
+    return epoch
+
+
 def role_of(text, bad):
     if text not in ROLES:
         raise bad("a bad role")
@@ -350,7 +357,18 @@ ACT_FIELDS = {
     "invite": [("key", sized(32)), ("role", role_of), ("expiresAt", integer_of), ("uses", integer_of)],
     "device": [("key", sized(32)), ("name", name_of), ("invite", sized(16)), ("proof", sized(64))],
     "shard": [("nonce", sized(16)), ("kind", name_of), ("name", name_of), ("writer", sized(16))],
+    "cut": [
+        ("shard", sized(16)),
+        ("epoch", epoch_of),
+        ("writer", sized(16)),
+        ("fence", sized(32)),
+        ("seq", integer_of),
+        ("head", sized(32)),
+        ("destination", sized(16)),
+    ],
+    "revoke": [("device", sized(16))],
 }
+MAY_BE_ABSENT = {("cut", "writer"), ("cut", "destination")}
 
 
 def read_acts(data, where):
@@ -372,7 +390,9 @@ def read_acts(data, where):
         pairs = act[0]
         if not pairs or pairs[0][0] != "act" or pairs[0][1] not in ACT_FIELDS:
             raise bad("newer or unknown act")
-        fields = ACT_FIELDS[pairs[0][1]]
+        written = {name for name, _ in pairs}
+        absent = {name for act_name, name in MAY_BE_ABSENT if act_name == pairs[0][1]} - written
+        fields = [field for field in ACT_FIELDS[pairs[0][1]] if field[0] not in absent]
         if [name for name, _ in pairs[1:]] != [name for name, _ in fields]:
             raise bad("other fields")
         values = {name: take(value, bad) for (name, value), (_, take) in zip(pairs[1:], fields)}
@@ -399,7 +419,7 @@ class Control:
 
     def __init__(self, workspace):
         self.workspace, self.name, self.slot, self.head, self.time = workspace, None, 0, ZEROS, 0
-        self.devices, self.invites, self.shards = {}, {}, {}
+        self.devices, self.revoked, self.invites, self.shards = {}, {}, {}, {}
         self.relay, self.relays, self.incarnations = None, {}, set()
         self.kept = []
 
@@ -475,7 +495,7 @@ class Control:
                 need(1 <= act["uses"] <= 10, "uses")
                 need(len(opened) < 10, "too many open")
                 need(self.is_free(key_id(act["key"])), "key is taken")
-                self.invites[key_id(act["key"])] = {**act, "left": act["uses"]}
+                self.invites[key_id(act["key"])] = {**act, "left": act["uses"], "by": author}
             elif act["act"] == "device":
                 invite = self.invites.get(act["invite"])
                 need(key_id(act["key"]) == author, "not itself")
@@ -493,12 +513,52 @@ class Control:
                 need(shard not in self.shards and (act["kind"], act["name"]) not in names, "taken")
                 need(writer is not None and at_least(writer["role"], "writer"), "writer")
                 need(act["writer"] == author or at_least(device["role"], "admin"), "for another device")
-                self.shards[shard] = act
+                first = {"epoch": 1, "writer": act["writer"], "cut": (0, ZEROS), "fence": ZEROS}
+                self.shards[shard] = {"kind": act["kind"], "name": act["name"], "epochs": [first]}
+            elif act["act"] == "cut":
+                shard = self.shards.get(act["shard"])
+                need(shard is not None, "no such shard")
+                newest, head, writer = shard["epochs"][-1], (act["seq"], act["head"]), act.get("writer")
+                if author != newest["writer"]:
+                    may("admin")
+                need(author in self.devices, "not enrolled")
+                need(act["epoch"] > newest["epoch"], "epoch fell")
+                need((head[0] == 0) == (head[1] == ZEROS), "head")
+                need(head == newest["cut"] or head[0] > newest["cut"][0], "below the last cut")
+                if writer is not None:
+                    need(writer in self.devices and at_least(self.devices[writer]["role"], "writer"), "writer")
+                    need(writer == author or writer not in [each["writer"] for each in shard["epochs"]], "a used writer")
+                if "destination" in act:
+                    destination = self.shards.get(act["destination"])
+                    need(destination is not None and destination["kind"] == shard["kind"], "destination")
+                shard["epochs"].append({"epoch": act["epoch"], "writer": writer, "cut": head, "fence": act["fence"]})
+            elif act["act"] == "revoke":
+                may("admin")
+                gone = self.devices.get(act["device"])
+                need(gone is not None, "not enrolled")
+                need(at_least(device["role"], gone["role"]), "role")
+                owners = [each for each in self.devices.values() if each["role"] == "owner"]
+                need(gone["role"] != "owner" or len(owners) > 1, "the last owner")
+                self.revoked[act["device"]] = self.devices.pop(act["device"])
+                for invite in self.invites.values():
+                    if invite["by"] == act["device"]:
+                        invite["left"] = 0
             else:
                 need(False, "a second genesis")
+        if any(shard["epochs"][-1]["writer"] in self.revoked for shard in self.shards.values()):
+            raise Bad(f"{where}: a shard is still written by a revoked device")
 
     def is_free(self, identity):
-        return identity not in self.devices and identity not in self.invites
+        return all(identity not in known for known in (self.devices, self.revoked, self.invites))
+
+    def signatory(self, identity):
+        return self.devices.get(identity) or self.revoked.get(identity)
+
+    def speaks_for(self, shard, identity):
+        """Who is or was from admin, or writer of an epoch of the shard."""
+        device = self.signatory(identity)
+        has_written = identity in [each["writer"] for each in shard["epochs"]]
+        return device if device is not None and (has_written or at_least(device["role"], "admin")) else None
 
 
 # --- Runs, segments, fences (docs/format.md#run, #segment, #fence) --------------------------------------------------------------
@@ -561,7 +621,7 @@ class Shard:
     def __init__(self, control, shard, entry):
         self.control, self.shard, self.entry = control, shard, entry
         self.head, self.object, self.bytes, self.time, self.epoch = (0, ZEROS), ZEROS, 0, 0, 1
-        self.writer = entry["writer"]
+        self.writer = entry["epochs"][0]["writer"]
         self.slots, self.groups, self.ops, self.void, self.erased = [], 0, 0, 0, 0
 
     def take(self, data, where):
@@ -584,7 +644,7 @@ class Shard:
         relay = self.control.relays.get(relay_key_id)
         if relay is None or not is_signature(relay, tag("commit") + digest, signature):
             raise Bad(f"{where}: relay signature")
-        groups = self.take_run(content, where) if kind == 3 else self.take_fence(content, where)
+        groups = self.take_run(content, where) if kind == 3 else self.take_fence(content, sha256(data), where)
         self.object, self.bytes, self.time = sha256(data), self.bytes + len(data), time
         self.slots.append({"object": self.object, "time": time, "epoch": content["epoch"], "groups": groups})
 
@@ -595,7 +655,7 @@ class Shard:
             raise Bad(f"{where}: link to the group before")
         groups = read_groups(run, self.shard, where)
         last, seal = groups[-1], run["seal"]
-        writer = self.control.devices[self.writer]
+        writer = self.control.signatory(self.writer)
         message = b"FOLD\x02\x01\x01\x00" + seal["key"] + seal["fields"] + self.shard
         message += struct.pack(">IQ", run["epoch"], last["seq"]) + last["hash"]
         if seal["key"] != self.writer or not is_signature(writer["key"], tag("seal") + message, seal["signature"]):
@@ -620,19 +680,24 @@ class Shard:
         fence["author"] = reader.bytes(16)
         fence["signed"] = reader.data[: reader.at]
         fence["signature"] = reader.bytes(64)
-        if fence["new"] <= fence["epoch"]:
+        if fence["new"] != fence["epoch"] + 1:
             raise reader.bad("epochs of the fence")
         return fence
 
-    def take_fence(self, fence, where):
+    def take_fence(self, fence, fence_hash, where):
         if fence["epoch"] != self.epoch or fence["head"] != self.head:
             raise Bad(f"{where}: the fence closes another epoch or head")
-        author = self.control.devices.get(fence["author"])
-        if author is None or not (fence["author"] == self.entry["writer"] or at_least(author["role"], "admin")):
+        author = self.control.speaks_for(self.entry, fence["author"])
+        if author is None:
             raise Bad(f"{where}: the fence's author may not")
         if not is_signature(author["key"], tag("fence") + fence["signed"], fence["signature"]):
             raise Bad(f"{where}: author's signature")
         self.epoch, self.writer = fence["new"], None
+        for cut in self.entry["epochs"]:
+            if cut["epoch"] == self.epoch:
+                if (cut["fence"], cut["cut"]) != (fence_hash, fence["head"]):
+                    raise Bad(f"{where}: its cut names another fence or head")
+                self.writer = cut["writer"]
         return []
 
 
@@ -666,8 +731,8 @@ def verify_checkpoint(shard, data, number, prev, floor, chunk_path, where):
         raise Bad(f"{where}: its slot is not in the log")
     if head not in [(group["seq"], group["hash"]) for group in stands["groups"]]:
         raise Bad(f"{where}: its head is not in its slot")
-    device = shard.control.devices.get(author)
-    if device is None or not (author == shard.entry["writer"] or at_least(device["role"], "admin")):
+    device = shard.control.speaks_for(shard.entry, author)
+    if device is None:
         raise Bad(f"{where}: its author may not")
     if not is_signature(device["key"], tag("checkpoint") + digest, signature):
         raise Bad(f"{where}: author's signature")

@@ -20,6 +20,7 @@ import { Reader } from '../../kernel/wire.ts';
 import { bundleWorker } from '../../scripts/worker-bundle.mjs';
 import { objectKeys } from '../../shards/object-keys.ts';
 import { errorOf, okBody, type Send, seededRandom, sendHttp, type TestShard, TestWorkspace, verifiedLog } from '../relay/fixtures.ts';
+import { asFence, cutOf, endOf, fence, fenceOver, sendFence, takenBy } from '../relay/take-over.ts';
 
 const seed = seededRandom('workerd relay').bytes(32);
 const signer = portableSigner(seed);
@@ -111,6 +112,32 @@ describe('relay in workerd over R2', () => {
     const lost = answers.find(({ kind }) => kind === 'error');
     expect(answers.filter(({ kind }) => kind === 'ok')).toHaveLength(1);
     expect(lost && errorOf(lost)).toEqual({ status: 409, kind: 'fenced', reason: 'fork' });
+  });
+
+  it('a take-over races the old writer for one slot: fence, cut, new writer, over restarts', async () => {
+    const shard = await foundedShop();
+    const { workspace } = shard;
+    const heir = await workspace.join(send, 'till-2', 'writer');
+    await shard.push(send);
+    const [run, end] = [await shard.nextRun(), await endOf(shard.id, await shard.readLog(send))];
+    const signed = await fenceOver(shard, workspace.owner, end);
+    const [pushed, put] = await Promise.all([shard.send(send, run), sendFence(shard, send, workspace.owner, signed)]);
+    expect([pushed, put].filter(({ kind }) => kind === 'ok')).toHaveLength(1);
+    const lost = [pushed, put].find(({ kind }) => kind === 'error');
+    expect(['fenced', 'slotTaken']).toContain(lost && errorOf(lost).reason);
+    const object = put.kind === 'ok' ? asFence(put.body) : await fence(shard, send, workspace.owner);
+    expect(object.fence.head).toEqual(pushed.kind === 'ok' ? run.head : run.after);
+    await restartWorker();
+    // The same fence again is the same slot; no old run passes it.
+    if (put.kind === 'ok') expect(okBody(await sendFence(shard, send, workspace.owner, signed))).toEqual(put.body);
+    expect(errorOf(await shard.send(send, await shard.nextRun()))).toEqual({ status: 409, kind: 'fenced', reason: 'fenced' });
+    await workspace.append(send, workspace.owner, [{ act: 'revoke', device: shard.writer.id }, cutOf(object, heir)]);
+    await restartWorker();
+    const next = takenBy(shard, heir, object);
+    expect(await next.push(send)).toMatchObject({ epoch: 2, slot: object.slot + 1 });
+    expect(
+      errorOf(await workspace.signed(send, shard.writer, 'GET', relayPaths.log(workspace.id, shard.id, slot(0), 1_000))),
+    ).toMatchObject({ status: 401, reason: 'revoked' });
   });
 
   it('a bucket that lost a slot never takes the next', async () => {

@@ -4,6 +4,7 @@ export { FoldlogError } from '../../kernel/errors.ts';
 export { type Sql, type SqlValue, sql } from '../../shards/sql.ts';
 export type { LostShard, OnLoss } from '../engine/loss.ts';
 export type { InviteOptions } from '../engine/membership.ts';
+export type { OutboxItem } from '../engine/outbox-acts.ts';
 export type { Published } from '../engine/publish.ts';
 export type { EngineStatus } from '../engine/status.ts';
 export type { Backend } from '../engine/storage-pool.ts';

@@ -9,6 +9,7 @@ import type { Bootstrap, GenesisConsent } from '../engine/follow.ts';
 import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { OnLoss } from '../engine/loss.ts';
 import type { InviteOptions } from '../engine/membership.ts';
+import type { OutboxItem } from '../engine/outbox-acts.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
 import type { EngineStatus } from '../engine/status.ts';
@@ -71,6 +72,11 @@ export interface EngineCalls {
   unlive(id: number): Promise<Outcome<void>>;
   publish(handle: string): Promise<Outcome<Published>>;
   flush(handle: string): Promise<Outcome<void>>;
+  outbox(handle: string): Promise<Outcome<readonly OutboxItem[]>>;
+  retryEntry(handle: string, id: string): Promise<Outcome<void>>;
+  discardEntry(handle: string, id: string): Promise<Outcome<void>>;
+  exportEntry(handle: string, id: string): Promise<Outcome<Uint8Array<ArrayBuffer>>>;
+  importTail(handle: string, tail: Uint8Array): Promise<Outcome<string>>;
   follow(pattern: string): Promise<Outcome<void>>;
   startFromGenesis(kind: string, name: string, options: GenesisConsent): Promise<Outcome<Bootstrap>>;
   cancelGenesis(kind: string, name: string): Promise<Outcome<void>>;
@@ -90,6 +96,8 @@ export interface WorkerCalls {
 /** News of the engine, not asked for. */
 export type News =
   | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
+  /** What was saved in an epoch up to `epoch`, above `seq`, can no longer be committed in its place. */
+  | { readonly kind: 'stranded'; readonly shard: string; readonly epoch: number; readonly seq: number }
   | { readonly kind: 'live'; readonly id: number; readonly patch: LivePatch }
   | { readonly kind: 'liveFailed'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'status'; readonly status: unknown }

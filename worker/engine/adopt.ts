@@ -4,7 +4,7 @@
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import type { Signer } from '../../kernel/ports.ts';
-import { type ShardId, shardId } from '../../kernel/units.ts';
+import { type ShardId, shardId, type WorkspaceId } from '../../kernel/units.ts';
 import { generationOf } from './generations.ts';
 import { markedShard, markedWorkspace } from './loss.ts';
 import { Meta, setExclusive } from './shard-file.ts';
@@ -40,6 +40,8 @@ interface Stray {
   readonly name: string;
   /** There for a shard this device made: what its control act must say. */
   readonly nonce: Uint8Array | undefined;
+  /** Taken over by this device, which saves in it. */
+  readonly isTakenOver: boolean;
 }
 
 /** Undefined for a file whose own tables were never committed. Files with other content are left to their open, which refuses them typed. */
@@ -53,25 +55,28 @@ async function whoseFile(pool: StoragePool, name: string): Promise<Stray | undef
     const kind = meta.text('kind');
     const title = meta.text('name');
     if (id === undefined || kind === undefined || title === undefined) return undefined;
-    return { id: shardId(id), kind, name: title, nonce: meta.bytes('nonce') };
+    return { id: shardId(id), kind, name: title, nonce: meta.bytes('nonce'), isTakenOver: meta.number('ownEpoch') !== undefined };
   } finally {
     db.close();
   }
 }
 
-function strayMark(file: WorkspaceFile, { id, kind, name, nonce }: Stray): MarkedFile {
+function strayMark(file: WorkspaceFile, stray: Stray): MarkedFile {
   const { workspace } = file;
   if (workspace === undefined) return markedWorkspace(file);
-  return markedShard(workspace, { kind, name }, nonce !== undefined && bytesToHex(shardIdOf(workspace, nonce)) === bytesToHex(id));
+  return markedShard(workspace, stray, stray.isTakenOver || isMadeHere(workspace, stray));
 }
+
+const isMadeHere = (workspace: WorkspaceId, { id, nonce }: Stray): boolean =>
+  nonce !== undefined && bytesToHex(shardIdOf(workspace, nonce)) === bytesToHex(id);
 
 function list(file: WorkspaceFile, signer: Signer, stray: Stray): void {
   const { workspace } = file;
   if (workspace === undefined) return;
-  const isOwn = stray.nonce !== undefined && bytesToHex(shardIdOf(workspace, stray.nonce)) === bytesToHex(stray.id);
+  const isMade = isMadeHere(workspace, stray);
   file.db.transaction(() => {
-    file.holdShard({ ...stray, hold: isOwn ? 'own' : 'replica' });
-    if (isOwn && stray.nonce !== undefined) {
+    file.holdShard({ ...stray, hold: isMade || stray.isTakenOver ? 'own' : 'replica' });
+    if (isMade && stray.nonce !== undefined) {
       file.queueActs([{ act: 'shard', nonce: stray.nonce, kind: stray.kind, name: stray.name, writer: keyIdOf(signer.publicKey) }]);
     }
   });

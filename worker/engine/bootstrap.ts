@@ -3,8 +3,7 @@
 
 import { type Bytes, concatBytes, isSameBytes } from '../../kernel/bytes.ts';
 import { type Checkpoint, decodeCheckpoint, verifyCheckpoint } from '../../kernel/checkpoint.ts';
-import { isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { type ControlState, deviceOf, shardOf } from '../../kernel/control/fold.ts';
+import { type ControlState, cutAbove, shardOf, speakerFor } from '../../kernel/control/fold.ts';
 import { sha256 } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { FormFactor } from '../../kernel/limits.ts';
@@ -102,8 +101,8 @@ async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Pro
   return isReady ? openShardFile(pool, place.file, place.definition, place.identity) : undefined;
 }
 
-/** The checks of DESIGN §7 on the statement: shard, signer, schema, fold. */
-async function requireCheckpoint(
+/** The checks of a loader on the statement (docs/durability.md#checkpoint): shard, signer, schema, fold. */
+export async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
   place: ReplicaPlace,
@@ -115,10 +114,9 @@ async function requireCheckpoint(
   if (!isSameBytes(checkpoint.shard, identity.id)) {
     throw FoldlogError.corrupt({ where, reason: 'wrongShard', found: `shard ${short(checkpoint.shard)}`, expected: short(identity.id) });
   }
-  const signer = deviceOf(control, checkpoint.key);
-  const writer = shardOf(control, identity.id)?.writer;
-  const maySign = signer !== undefined && ((writer !== undefined && isSameBytes(writer, signer.id)) || isRoleAtLeast(signer.role, 'admin'));
-  if (!maySign) {
+  const entry = shardOf(control, identity.id);
+  const signer = entry === undefined ? undefined : speakerFor(control, entry, checkpoint.key);
+  if (signer === undefined) {
     throw FoldlogError.corrupt({
       where,
       reason: 'wrongSigner',
@@ -127,6 +125,15 @@ async function requireCheckpoint(
     });
   }
   await verifyCheckpoint(verifier, signer.key, checkpoint, where);
+  const cut = cutAbove(control, identity.id, checkpoint.epoch)?.cut;
+  if (cut !== undefined && checkpoint.head.seq > cut.seq) {
+    throw FoldlogError.corrupt({
+      where,
+      reason: 'aboveCut',
+      found: `a checkpoint of epoch ${checkpoint.epoch} at seq ${checkpoint.head.seq}`,
+      expected: `at most seq ${cut.seq}, where that epoch was cut`,
+    });
+  }
   if (checkpoint.schemaVersion !== definition.spec.version || !isSameBytes(checkpoint.foldId, definition.foldId)) {
     throw new FoldlogError('upgradeNeeded', {
       where,
@@ -138,7 +145,7 @@ async function requireCheckpoint(
   return checkpoint;
 }
 
-async function fetchImage(ports: BootstrapPorts, workspace: WorkspaceId, checkpoint: Checkpoint, where: string): Promise<Bytes> {
+export async function fetchImage(ports: BootstrapPorts, workspace: WorkspaceId, checkpoint: Checkpoint, where: string): Promise<Bytes> {
   const parts: Bytes[] = [];
   for (const [i, chunk] of checkpoint.chunks.entries()) {
     const stored = answerOrThrow(await ports.relay.chunk(workspace, checkpoint.shard, chunk.hash, ports.signer), where);
@@ -184,6 +191,8 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
         objectHash: checkpoint.slotObject,
         slotTime: checkpoint.slotTime,
         head: checkpoint.head,
+        epoch: checkpoint.epoch,
+        isFenced: false,
       });
     });
     return db;

@@ -4,7 +4,7 @@
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
+import { type ControlState, type Device, deviceOf, mayTakeOver, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { auditAfterMs, auditEveryMs, type FormFactor, ownOpenAfterMs } from '../../kernel/limits.ts';
@@ -15,10 +15,11 @@ import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
-import { ControlReplica } from './control.ts';
+import { ControlReplica, linkError } from './control.ts';
 import type { Row } from './database.ts';
 import { type Bootstrap, Follower, type GenesisConsent } from './follow.ts';
 import { currentFile, settleGenerations, shardFileName } from './generations.ts';
+import { type Intent, revokeOf, takeOverOf } from './intents.ts';
 import { Loop } from './loop.ts';
 import {
   acceptGone,
@@ -35,12 +36,14 @@ import {
   type OnLoss,
 } from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
-import { OwnShard, type OwnShardStatus } from './own-shard.ts';
+import { OwnShard, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
+import { type EpochRights, isKeyLost, strandingHost } from './ownership.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import type { EngineEvent, EngineStatus } from './status.ts';
 import { type StoragePool, scratchPrefix } from './storage-pool.ts';
+import { TakeOvers } from './take-over.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
@@ -80,6 +83,8 @@ export class Engine {
   readonly #follower: Follower | undefined;
   readonly #controlLoop: Loop;
   readonly #followLoop: Loop;
+  readonly #takeOvers: TakeOvers | undefined;
+  readonly #takeOverLoop: Loop;
   readonly #own = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
@@ -106,14 +111,20 @@ export class Engine {
     this.#traffic = traffic;
     const { relay } = at.membership;
     if (relay !== undefined) {
+      const takeOvers = new TakeOvers({ ...ports, relay, signer: at.signer }, at.file, at.control, () => this.wake(true));
       this.#follower = new Follower(
         { ...ports, relay, signer: at.signer },
         ports.pool,
         { file: at.file, control: at.control, definitions: this.#definitions, traffic, formFactor: settings.formFactor },
-        (replica) => this.#tell({ kind: 'changed', shard: handleOf(replica.identity) }),
+        {
+          onChange: (replica) => this.#tell({ kind: 'changed', shard: handleOf(replica.identity) }),
+          onRead: (replica) => takeOvers.promote(replica),
+        },
       );
+      this.#takeOvers = takeOvers;
     }
     this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
+    this.#takeOverLoop = new Loop(ports, async () => (await this.#takeOvers?.round()) ?? 'idle');
     this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
   }
 
@@ -179,7 +190,13 @@ export class Engine {
       own,
       lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      troubles: [...refused, ...this.#damages(), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
+      devices: this.#devices(),
+      troubles: [
+        ...refused,
+        ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
+        ...this.#damages(),
+        ...(this.#follower?.failures().map(({ message }) => message) ?? []),
+      ],
       traffic: { ...this.#traffic },
     };
   }
@@ -248,6 +265,74 @@ export class Engine {
     throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'no relay', expected: 'one' });
   }
 
+  /**
+   * Makes this device the writer of a shard, whoever wrote it: fence, cut, and its own file from the shard's replica. Resolves with the handle when it
+   * saves there. Of a shard of its own it begins a new epoch with the same key; all it saved must be committed first.
+   * @throws {FoldlogError} `misuse` `notAllowed` · `unavailable`: once it was begun it goes on by itself, asking again waits for it · `fenced` `takenMeanwhile`
+   */
+  async takeOver(kind: string, name: string): Promise<string> {
+    const where = `take over ${kind}/${name}`;
+    const { driver, state } = await this.#requireTakeOvers(where);
+    const entry = shardNamed(state, kind, name);
+    const me = deviceOf(state, keyIdOf(this.#signer.publicKey));
+    if (entry === undefined) {
+      throw FoldlogError.misuse({
+        where,
+        reason: 'unknownShard',
+        found: 'no shard of that kind and name',
+        expected: 'one of the workspace',
+      });
+    }
+    if (me === undefined || !isRoleAtLeast(me.role, 'writer') || !mayTakeOver(entry, me)) {
+      throw FoldlogError.misuse({
+        where,
+        reason: 'notAllowed',
+        found: me === undefined ? 'no device of this workspace' : `a ${me.role} who does not write it`,
+        expected: 'its writer, an admin or an owner',
+      });
+    }
+    const isOwn = this.#file.shards().some(({ hold, id }) => hold === 'own' && isSameBytes(id, entry.id));
+    const own = isOwn ? this.shard(await this.openShard(kind, name)) : undefined;
+    if (driver.intents.takeOver(entry.id)?.refused !== undefined) driver.intents.drop(takeOverOf(entry.id));
+    if (driver.intents.takeOver(entry.id) === undefined) {
+      if (own === undefined) await this.#untilLevel(entry, where);
+      else if (own.closed?.kind !== 'fenced') await this.#untilCommitted(own, where); // what stands above the cut strands, and is saved again
+      driver.intents.put(takeOverOf(entry.id));
+      await this.#file.flush();
+    }
+    try {
+      await this.#untilDone(driver, takeOverOf(entry.id), where);
+    } finally {
+      if (driver.intents.takeOver(entry.id) === undefined) own?.resumeSaves();
+    }
+    return this.openShard(kind, name);
+  }
+
+  /**
+   * Ends what a device may do, in one entry with a cut of every shard it writes: nobody writes those until somebody takes them over. Resolves when the
+   * entry is in the control log.
+   * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
+   */
+  async revoke(device: string): Promise<void> {
+    const where = `revoke ${device.slice(0, 8)}`;
+    const { driver, state } = await this.#requireTakeOvers(where);
+    const target = [...state.devices.values()].find(({ id }) => bytesToHex(id) === device);
+    const me = deviceOf(state, keyIdOf(this.#signer.publicKey));
+    const refusal = revokeRefusal(state, me, target);
+    if (refusal !== undefined || target === undefined) {
+      throw FoldlogError.misuse({
+        where,
+        reason: refusal ?? 'notEnrolled',
+        found: 'a revocation the log would refuse',
+        expected: 'one it takes',
+      });
+    }
+    if (driver.intents.find(revokeOf(target.id))?.refused !== undefined) driver.intents.drop(revokeOf(target.id));
+    if (driver.intents.find(revokeOf(target.id)) === undefined) driver.intents.put(revokeOf(target.id));
+    await this.#file.flush();
+    await this.#untilDone(driver, revokeOf(target.id), where);
+  }
+
   /** Reads across own and followed shards that match a pattern, on one look at each. */
   async readAcross(pattern: string, queries: readonly Sql[]): Promise<readonly (readonly Row[])[]> {
     const rule = followRule(pattern);
@@ -282,6 +367,7 @@ export class Engine {
   wake(atOnce: boolean): void {
     this.#controlLoop.wake(atOnce);
     this.#followLoop.wake(atOnce);
+    this.#takeOverLoop.wake(atOnce);
     for (const shard of this.#own.values()) shard.wake(atOnce);
     this.#tell({ kind: 'status' });
   }
@@ -292,7 +378,7 @@ export class Engine {
     this.#cancelOpening?.();
     await this.#auditing;
     await this.#openingOwn;
-    await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
+    await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop(), this.#takeOverLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
     this.#file.close();
@@ -324,6 +410,89 @@ export class Engine {
       );
       this.#auditIn(auditEveryMs);
     });
+  }
+
+  /** Judged by the control log as it is now. */
+  async #requireTakeOvers(where: string): Promise<{ readonly driver: TakeOvers; readonly state: ControlState }> {
+    const { workspace } = this.#control;
+    if (workspace !== undefined && this.#takeOvers !== undefined) await this.#control.pullWith(this.#signer, workspace);
+    const { state } = this.#control;
+    if (this.#takeOvers === undefined)
+      throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
+    if (state?.relay !== undefined) return { driver: this.#takeOvers, state };
+    throw new FoldlogError('unavailable', {
+      where,
+      reason: 'notSynced',
+      found: 'a workspace the relay does not hold yet',
+      expected: 'one that is synced',
+    });
+  }
+
+  /** A shard that is taken over is read to its end first: its replica becomes the own shard. */
+  async #untilLevel(entry: ShardEntry, where: string): Promise<void> {
+    const isHeld = this.#file.shards().some(({ id }) => isSameBytes(id, entry.id));
+    if (!isHeld) await this.follow(`${entry.kind}/${entry.name}`);
+    for (;;) {
+      const found = this.#follower?.statuses().find(({ kind, name }) => kind === entry.kind && name === entry.name);
+      if (found?.bootstrap.isLevel === true) return;
+      const failure = found?.stopped ?? this.#follower?.failures()[0];
+      if (failure !== undefined && failure.reason !== 'noCutYet') throw failure;
+      if (this.#control.link.kind === 'offline') throw linkError(this.#control.link, where);
+      await this.#pauseFor(this.#followLoop);
+    }
+  }
+
+  /** Saves wait from here on: what is saved between fence and cut would strand. */
+  async #untilCommitted(own: OwnShard, where: string): Promise<void> {
+    if (own.closed !== undefined) throw own.closed;
+    own.pauseSaves(takingOver(where));
+    try {
+      for (;;) {
+        const { seq } = await own.store.mutex.own('other', () => own.store.head);
+        if (own.committed.seq === seq) return;
+        const { pushState } = own;
+        if (pushState.kind === 'stopped') throw pushState.error;
+        if (pushState.kind === 'waiting') {
+          throw new FoldlogError('unavailable', {
+            where,
+            reason: 'notCommitted',
+            found: pushState.found,
+            expected: 'everything saved committed first',
+          });
+        }
+        own.wake(true);
+        await this.#pauseFor(undefined);
+      }
+    } catch (error) {
+      own.resumeSaves();
+      throw error;
+    }
+  }
+
+  async #untilDone(driver: TakeOvers, intent: Intent, where: string): Promise<void> {
+    for (;;) {
+      const noted = driver.intents.find(intent);
+      if (noted === undefined) return this.#file.flush();
+      if (noted.refused !== undefined) {
+        // Told once. A fence that stands keeps its shard closed, so that note stays and is taken up when it is asked for again.
+        if (noted.fences.every(({ object }) => object === undefined)) driver.intents.drop(intent);
+        await this.#file.flush();
+        throw FoldlogError.misuse({ where, reason: 'refused', found: noted.refused, expected: 'a take-over the relay takes' });
+      }
+      const trouble = driver.trouble(intent);
+      if (trouble !== undefined) {
+        if (noted.fences.length === 0) driver.intents.drop(intent); // nothing was sent
+        await this.#file.flush();
+        throw trouble;
+      }
+      if (this.#isClosing) throw takingOver(where);
+      await this.#pauseFor(this.#takeOverLoop);
+    }
+  }
+
+  async #pauseFor(loop: Loop | undefined): Promise<void> {
+    loop?.wake(true);
+    await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -387,7 +556,8 @@ export class Engine {
       if (isRoleAtLeast(role, 'writer')) return;
       throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
     }
-    const writer = deviceOf(state, taken.writer);
+    if (this.#takeOvers?.intents.takeOver(taken.id) !== undefined) throw takingOver(where);
+    const writer = taken.writer === undefined ? undefined : deviceOf(state, taken.writer);
     const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
     if (isMine) throw lostShard(where);
     throw FoldlogError.misuse({
@@ -402,25 +572,44 @@ export class Engine {
   #assemble(store: ShardStore): OwnShard {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
-    const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
-    const shard = new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
+    const isAdmin = (): boolean => isRoleAtLeast(this.#workspaceStatus()?.role ?? 'reader', 'admin');
+    const ports = { ...this.#ports, signer: this.#signer, isAdmin };
+    const sync = relay === undefined ? undefined : { ...ports, relay };
+    const events: ShardEvents = {
       onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
       onCommitted: (head) => {
         this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
         this.#tell({ kind: 'status' });
+        for (const shard of this.#own.values()) shard.settle(store.identity.id); // what waits in an outbox for a receipt of this one
       },
       onState: () => this.#tell({ kind: 'status' }),
+      onStranded: (epoch, seq) => this.#tell({ kind: 'stranded', shard: handle, epoch, seq }),
+    };
+    const rights: EpochRights = {
+      mayEnter: (id, opened) => this.#takeOvers?.mayEnter(id, opened) === true,
+      entered: async (id, opened) => {
+        if (this.#takeOvers?.mayEnter(id, opened) !== true) return;
+        this.#takeOvers.intents.drop(takeOverOf(id));
+        await this.#file.flush();
+        shard.resumeSaves();
+      },
+    };
+    const host = strandingHost({ file: this.#file, control: this.#control, signer: this.#signer, ports: sync, rights }, store.identity.id, {
+      open: async ({ kind, name }) => this.shard(await this.openShard(kind, name)),
+      askControl: () => this.#controlLoop.wake(true),
     });
-    if (this.#isKeyLost(store)) shard.refuseSaves(lostKeyShard(`shard ${handle}`));
+    const shard = new OwnShard({ ...ports, sync }, this.#ports.pool, store, this.#control, { events, host });
+    if (this.#takeOvers?.intents.takeOver(store.identity.id) !== undefined) shard.pauseSaves(takingOver(`shard ${handle}`));
+    if (this.#isKeyLost(store)) shard.holdSaves(lostKeyShard(`shard ${handle}`));
     return shard;
   }
 
-  /** Sealed by another key than this device has now. Its groups can still be read and sent: their seals prove them. */
-  #isKeyLost(store: ShardStore): boolean {
-    const sealedBy = store.log.lastSealKey();
-    const declared = this.#control.state?.shards.get(bytesToHex(store.identity.id))?.writer;
-    const writer = declared ?? sealedBy;
-    return writer !== undefined && !isSameBytes(writer, keyIdOf(this.#signer.publicKey));
+  #isKeyLost = (store: ShardStore): boolean => isKeyLost(this.#control.state, this.#signer, store);
+
+  #devices(): EngineStatus['devices'] {
+    const me = keyIdOf(this.#signer.publicKey);
+    const devices = [...(this.#control.state?.devices.values() ?? [])];
+    return devices.map(({ id, name, role }) => ({ id: bytesToHex(id), name, role, isThis: isSameBytes(id, me) }));
   }
 
   #damages(): readonly string[] {
@@ -477,3 +666,22 @@ export class Engine {
 }
 
 const handleOf = (identity: { readonly kind: string; readonly name: string }): string => `${identity.kind}/${identity.name}`;
+
+const takingOver = (where: string): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'takingOver',
+    retry: 'later',
+    found: 'a take-over that is under way',
+    expected: 'its end',
+    todo: 'it goes on by itself when the relay answers; try again then',
+  });
+
+/** What the log would say: asked before a fence stands. */
+function revokeRefusal(state: ControlState, by: Device | undefined, target: Device | undefined): string | undefined {
+  if (target === undefined) return 'notEnrolled';
+  if (by === undefined || !isRoleAtLeast(by.role, 'admin')) return 'notAllowed';
+  if (!isRoleAtLeast(by.role, target.role)) return 'roleTooHigh';
+  const owners = [...state.devices.values()].filter(({ role }) => role === 'owner').length;
+  return target.role === 'owner' && owners === 1 ? 'lastOwner' : undefined;
+}

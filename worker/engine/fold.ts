@@ -2,16 +2,17 @@
 // and the JavaScript clock and random generator are shut while reducers run. So state is a function of the chain alone.
 
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { GroupHeader } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { JsonValue, Op } from '../../kernel/op-body.ts';
-import { systemClassPrefix } from '../../kernel/op-body.ts';
+import { decodeOps, systemClassPrefix } from '../../kernel/op-body.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
 import { isSystemOp, readSystemOp, type SystemOp } from '../../kernel/system-ops.ts';
 import { type Seq, seq, type TimeMs } from '../../kernel/units.ts';
 import type { OpClass, OpInput, OpPlace, ReducerDb, ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
 import { withoutAmbient } from './fold-guard.ts';
-import { foldSystemOp } from './system-fold.ts';
+import { foldSystemOp, rebaseFault } from './system-fold.ts';
 
 /** SQL functions whose answer is not a function of the rows. */
 const impureFunctions = new Set([
@@ -107,10 +108,43 @@ export class Folder {
   }
 
   /**
+   * Folds a group that stands in a verified chain, inside the caller's transaction. One that breaks the rule of bodies, or of ops that are saved again, is
+   * void: it keeps its seqs and changes nothing, for every reader alike (decisions 0001 and 0003).
+   * @throws {FoldlogError} `upgradeNeeded`: of a newer app · `misuse`: a reducer threw
+   */
+  foldGroup({ opCount, firstSeq, time }: GroupHeader, body: Uint8Array, where: string): 'folded' | 'void' {
+    let ops: readonly ReadyOp[];
+    try {
+      ops = decodeOps(body, opCount, where).map((op) => this.read(op));
+    } catch (error) {
+      if (error instanceof FoldlogError && (error.reason === 'badBody' || error.reason === 'badSystemOp')) return 'void';
+      throw error;
+    }
+    if (this.#faultOf(ops) !== undefined) return 'void';
+    this.#run(ops, firstSeq, time);
+    return 'folded';
+  }
+
+  /**
    * Runs the reducers of one group, in order, inside the caller's transaction.
-   * @throws {FoldlogError} `misuse` `reducerFailed`, `impureReducer`: the caller rolls back
+   * @throws {FoldlogError} `misuse` `reducerFailed`, `impureReducer`; `badRebase`, `originBelowCut`, `originTaken`, with which it would be void: the caller
+   * rolls back
    */
   fold(ops: readonly ReadyOp[], firstSeq: Seq, time: TimeMs): void {
+    const fault = this.#faultOf(ops);
+    if (fault !== undefined) throw fault;
+    this.#run(ops, firstSeq, time);
+  }
+
+  #faultOf(ops: readonly ReadyOp[]): FoldlogError | undefined {
+    if (!ops.some(({ kind }) => kind === 'system')) return undefined;
+    return rebaseFault(
+      this.#db,
+      ops.map((ready) => (ready.kind === 'system' ? ready.system : undefined)),
+    );
+  }
+
+  #run(ops: readonly ReadyOp[], firstSeq: Seq, time: TimeMs): void {
     withoutAmbient(() => {
       let at = firstSeq;
       for (const ready of ops) {

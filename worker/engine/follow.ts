@@ -1,12 +1,12 @@
 // The shards this device follows: finds them in the control log by rule, starts each from its own file, a checkpoint or the first slot, and pulls.
 // One loop for all of them; each keeps its own cursor, and one that cannot go on does not hold up the others.
 
-import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import { deviceOf, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
+import { bytesToHex } from '../../kernel/bytes.ts';
+import { type ControlState, isWriterOf, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
+import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { type FormFactor, replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
-import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
@@ -25,6 +25,12 @@ export interface FollowPorts extends ReplicaPorts, BootstrapPorts, AuditPorts {
   readonly relay: RelayClient;
   readonly signer: Signer;
   readonly vault: Vault;
+}
+
+export interface FollowEvents {
+  readonly onChange: (shard: Replica) => void;
+  /** After each reading of its log. True: it was made this device's own shard, and is not followed any more (take-over.ts). */
+  readonly onRead: (shard: Replica) => Promise<boolean>;
 }
 
 /** How a replica began and what it cost until it was level with the relay for the first time. */
@@ -86,6 +92,7 @@ export class Follower {
   readonly #definitions: ReadonlyMap<string, ShardDefinition>;
   readonly #traffic: Traffic;
   readonly #onChange: (shard: Replica) => void;
+  readonly #onRead: FollowEvents['onRead'];
   readonly #followed = new Map<string, Followed>();
   /** Shards that could not be started, by id: told in status, tried again each round. */
   readonly #failed = new Map<string, FoldlogError>();
@@ -106,7 +113,7 @@ export class Follower {
       readonly traffic: Traffic;
       readonly formFactor: FormFactor;
     },
-    onChange: (shard: Replica) => void,
+    events: FollowEvents,
   ) {
     this.#ports = ports;
     this.#pool = pool;
@@ -115,7 +122,8 @@ export class Follower {
     this.#definitions = at.definitions;
     this.#traffic = at.traffic;
     this.#formFactor = at.formFactor;
-    this.#onChange = onChange;
+    this.#onChange = events.onChange;
+    this.#onRead = events.onRead;
     this.#rules = at.file.rules().map(followRule);
   }
 
@@ -178,7 +186,7 @@ export class Follower {
       seq: replica.cursor.head.seq,
       slot: replica.cursor.slot,
       bootstrap,
-      stopped: replica.stopped ?? error,
+      stopped: replica.stopped ?? error ?? (this.#control.state === undefined ? undefined : replica.waiting(this.#control.state)),
       audit,
     }));
   }
@@ -214,24 +222,26 @@ export class Follower {
     await this.#opened; // one start of a file at a time
     const { state, workspace } = this.#control;
     if (state?.relay === undefined || workspace === undefined) return 'idle';
-    const mine = this.#ports.signer.publicKey;
+    const mine = keyIdOf(this.#ports.signer.publicKey);
     // Own shards whose file is gone are followed without a rule: somebody here relied on them.
-    const lost = new Set(this.#file.shards().flatMap(({ hold, id }) => (hold === 'lost' ? [bytesToHex(id)] : [])));
+    const held = new Map(this.#file.shards().map(({ hold, id }) => [bytesToHex(id), hold]));
     await this.#heedWishes();
     let isMore = false;
     let isFailed = false;
     for (const entry of state.shards.values()) {
-      const writer = deviceOf(state, entry.writer);
       const id = bytesToHex(entry.id);
-      const isLost = lost.has(id);
-      if (writer === undefined || !(isLost || (!isSameBytes(writer.key, mine) && this.#rules.some((rule) => rule.matches(entry)))))
-        continue;
+      const isLost = held.get(id) === 'lost';
+      // What this device holds as its own is never followed as well, whoever writes it now: its file has groups that stand nowhere else.
+      const isOwn = held.get(id) === 'own' || isWriterOf(entry, mine);
+      const isHeldOver = held.get(id) === 'replica' && isWriterOf(entry, mine); // on its way to become an own one
+      if (!(isLost || isHeldOver || (!isOwn && this.#rules.some((rule) => rule.matches(entry))))) continue;
       try {
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
-        isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
+        isMore = (await this.#pull(followed, state)) || isMore;
         if (followed.bootstrap.isLevel) this.#endBegun(id, ({ resolve }) => resolve(followed.bootstrap));
+        if (await this.#onRead(followed.replica)) await this.#release(id, followed);
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
@@ -242,7 +252,9 @@ export class Follower {
           followed.error = failure;
           if (failure.kind === 'corrupt') followed.retryAt = this.#ports.clock.now() + corruptRetryMs;
         }
-        isFailed ||= failure.kind === 'unavailable' || failure.kind === 'unknown';
+        // A fence without its cut: somebody has to act, and the next control slot wakes us.
+        const isWaiting = failure.reason === 'noCutYet' || failure.reason === 'unknownAuthor';
+        isFailed ||= !isWaiting && (failure.kind === 'unavailable' || failure.kind === 'unknown');
       }
     }
     if (isFailed) return 'failed';
@@ -289,6 +301,12 @@ export class Follower {
     await replica.mutex.own('other', () => replica.close());
     this.#pool.remove(replica.file);
     await this.#pool.flush(replica.file);
+  }
+
+  /** Lets go of a replica that is this device's own shard from now on; its file stays. */
+  async #release(id: string, { replica }: Followed): Promise<void> {
+    this.#followed.delete(id);
+    await replica.mutex.own('other', () => replica.close());
   }
 
   async close(): Promise<void> {
@@ -352,7 +370,7 @@ export class Follower {
   }
 
   /** One answer's worth. True when there may be more. */
-  async #pull(followed: Followed, writer: PublicKey, relays: readonly PublicKey[]): Promise<boolean> {
+  async #pull(followed: Followed, state: ControlState): Promise<boolean> {
     const { workspace } = this.#control;
     if (workspace === undefined) return false;
     const { replica } = followed;
@@ -365,7 +383,7 @@ export class Follower {
     let at = { seq: replica.cursor.head.seq, rows: replica.rowsTouched, ticks, bytes };
     let folded = 0;
     for (const object of objects) {
-      const groups = await replica.take(object, { writer, relays });
+      const groups = await replica.take(object, state);
       folded += groups;
       if (isLevel) continue;
       // Told object by object: a long start shows how far it is.

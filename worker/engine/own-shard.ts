@@ -1,24 +1,29 @@
 // One shard this device writes: store, save queue, pusher, publisher and live queries, put together. The only file that knows them all.
 
+import { isSameBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import type { Clock, Scheduler } from '../../kernel/ports.ts';
-import { type GroupId, type Head, noHash } from '../../kernel/units.ts';
+import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
+import { type Epoch, type GroupId, type Head, noHash, type Seq, type ShardId } from '../../kernel/units.ts';
 import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
-import { type AuditReport, auditOwn } from './audit.ts';
+import { type AuditReport, auditOwn, type Verdict } from './audit.ts';
 import type { GroupPlace } from './chain-log.ts';
-import type { ControlReplica } from './control.ts';
+import { type ControlReplica, noRelay } from './control.ts';
 import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
-import { Loop, type LoopPorts } from './loop.ts';
+import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
+import type { OutboxCounts } from './outbox.ts';
+import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
 import { rebuildFromLog } from './rebuild.ts';
-import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
+import { findStart, restoreShard } from './restore.ts';
+import { type Durability, type SavedBefore, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
+import { Stranding, type StrandingHost, type StrandingState } from './stranding.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
@@ -27,12 +32,17 @@ export interface OwnShardPorts extends SavePorts, LoopPorts {
   readonly vault: Vault;
   /** Absent in a workspace without a relay. */
   readonly sync: (PushPorts & PublishPorts) | undefined;
+  readonly isAdmin: () => boolean;
+  readonly verifier: Verifier;
+  readonly deflate: Deflate;
 }
 
 export interface ShardEvents {
   readonly onSaved: (head: Head) => void;
   readonly onCommitted: (head: Head) => void;
   readonly onState: () => void;
+  /** Ops above `keptSeq` that were saved in an epoch up to `closed` are not in their place any more. */
+  readonly onStranded: (closed: Epoch, keptSeq: Seq) => void;
 }
 
 export interface OwnShardStatus {
@@ -46,8 +56,20 @@ export interface OwnShardStatus {
   readonly push: PushState;
   readonly retryAtMs: number | undefined;
   readonly checkpointSeq: number;
+  /** Whether the epoch is closed, and what that has come to (stranding.ts). */
+  readonly fence: StrandingState;
+  /** Groups that could not be committed in their place, by what became of them. */
+  readonly stranded: OutboxCounts;
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
+  /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
+  readonly closed: FoldlogError | undefined;
+}
+
+/** A repair that wants the relay waits for it, and one that no checkpoint helps stays a finding: the next audit tries again. */
+function passing(error: unknown): void {
+  const isPassing = error instanceof FoldlogError && (error.kind === 'unavailable' || error.reason === 'noBase');
+  if (!isPassing) throw error;
 }
 
 type OnPatch = (patch: LivePatch) => void;
@@ -60,35 +82,106 @@ export class OwnShard {
   readonly #pusher: Pusher | undefined;
   readonly #publisher: Publisher | undefined;
   readonly #pushLoop: Loop | undefined;
+  readonly #stranding: Stranding;
+  readonly #strandLoop: Loop;
+  readonly #host: StrandingHost;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
   #audit: AuditReport | undefined;
+  #refused: FoldlogError | undefined;
+  #heldBy: FoldlogError | undefined;
+  #paused: FoldlogError | undefined;
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
 
-  constructor(ports: OwnShardPorts, pool: StoragePool, store: ShardStore, control: ControlReplica, events: ShardEvents) {
+  constructor(
+    ports: OwnShardPorts,
+    pool: StoragePool,
+    store: ShardStore,
+    control: ControlReplica,
+    { events, host }: { readonly events: ShardEvents; readonly host: StrandingHost },
+  ) {
     this.store = store;
     this.#ports = ports;
     this.#events = events;
-    const { epoch } = store.log.base;
+    this.#host = host;
     this.#queue = new SaveQueue(
       ports,
       store,
-      () => ({ epoch, controlHead: control.head, headsSeen: noHash }),
+      () => ({ epoch: store.log.base.epoch, controlHead: control.head, headsSeen: noHash }),
       () => this.#saved(),
     );
+    this.#stranding = new Stranding(ports, pool, store, host, {
+      onHeld: (error) => this.#held(error),
+      onReleased: () => this.#released(),
+      onStranded: events.onStranded,
+      onRestored: () => void this.#runLive(),
+      isPublishing: () => this.#publisher?.isRunning === true,
+    });
+    this.#strandLoop = new Loop(ports, () => this.#strand());
     if (ports.sync === undefined) return;
     const wakePush = (): void => this.#pushLoop?.wake();
-    this.#pusher = new Pusher(ports.sync, store, control, (head) => this.#committed(head), events.onState);
+    this.#pusher = new Pusher(ports.sync, store, control, {
+      onCommitted: (head) => this.#committed(head),
+      onState: events.onState,
+      onFenced: async (error) => {
+        await this.#stranding.noteFenced(error);
+        host.askControl();
+        this.#strandLoop.wake(true);
+      },
+    });
     this.#publisher = new Publisher(ports.sync, pool, store, this.#pusher, control, wakePush);
     const pusher = this.#pusher;
     this.#pushLoop = new Loop(ports, () => pusher.round());
+    this.#stranding.begin();
+    this.#strandLoop.wake();
     wakePush();
   }
 
   save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
     return this.#queue.save(id, source, durability);
+  }
+
+  /** A stranded group, from this shard's outbox or another's (rebase.ts). */
+  saveAgain(id: GroupId, before: SavedBefore): Promise<GroupPlace> {
+    return this.#queue.saveAgain(id, before);
+  }
+
+  /** Groups that could not be committed in their place, and what became of them. */
+  outbox(): Promise<readonly OutboxItem[]> {
+    return this.store.mutex.own('other', () => listOutbox(this.store));
+  }
+
+  /** Has a refused or discarded group of the outbox tried again. @throws {FoldlogError} see outbox-acts.ts, as of the next three */
+  async retryEntry(id: string): Promise<void> {
+    await this.store.mutex.own('other', () => retryEntry(this.store, this.#ports.clock, id));
+    await this.store.flush();
+    this.#strandLoop.wake(true);
+  }
+
+  async discardEntry(id: string): Promise<void> {
+    await this.store.mutex.own('other', () => discardEntry(this.store, this.#ports.clock, id));
+    await this.store.flush();
+    this.#events.onState();
+  }
+
+  exportEntry(id: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.store.mutex.own('other', () => exportEntry(this.store, this.#ports.deflate, id));
+  }
+
+  async importTail(bytes: Uint8Array): Promise<string> {
+    const control = this.#host.source()?.control;
+    if (control === undefined) throw noRelay('importTail');
+    this.#host.askControl(); // it may lack the cut that the tail names: refused then, and there for the next try
+    const id = await importTail(this.store, { ...this.#ports, control, isAdmin: this.#ports.isAdmin() }, bytes);
+    this.#strandLoop.wake(true);
+    return id;
+  }
+
+  /** A shard was committed further: what of this outbox was saved again there, and is covered now, is let go. */
+  settle(shard: ShardId): void {
+    if (this.store.outbox.rebasedTo().some((id) => isSameBytes(id, shard))) this.#strandLoop.wake();
   }
 
   /** Whether a relaxed save is one here; else it is strict. */
@@ -106,11 +199,14 @@ export class OwnShard {
    * saved is in the log, and the next generation of the file is filled from it while saves wait; damage to the table of ids is put right from the log.
    */
   async audit(pool: StoragePool): Promise<AuditReport> {
-    const verdict = await auditOwn(this.#ports, pool, this.store);
+    // Between the two steps of a stranding the state holds more than the log, and is on its way to be restored.
+    const isBetween = (): boolean => this.#stranding.state.kind === 'stranded';
+    const found: Verdict = isBetween() ? { kind: 'unfinished' } : await auditOwn(this.#ports, pool, this.store);
+    const verdict: Verdict = isBetween() ? { kind: 'unfinished' } : found;
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
-    if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool);
+    if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool).catch(passing);
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
@@ -120,9 +216,13 @@ export class OwnShard {
   async #rebuild(pool: StoragePool): Promise<void> {
     if (this.#publisher?.isRunning === true) return;
     const { store } = this;
-    const older = store.file;
+    const source = this.#host.source();
+    const isWhole = store.log.base.head.seq === 0;
+    const start = isWhole ? undefined : await findStart(source, store, store.head);
     await store.mutex.own('other', async () => {
-      const { file, db } = await rebuildFromLog(pool, store);
+      const older = store.file;
+      const goal = { head: store.head, settle: () => undefined };
+      const { file, db } = isWhole ? await rebuildFromLog(pool, store) : await restoreShard(source, pool, store, goal, start);
       store.moveTo(file, db);
       await succeed(pool, this.#ports.vault, { older, newer: file });
     });
@@ -133,9 +233,42 @@ export class OwnShard {
     return this.#audit;
   }
 
+  /** Until the shard is this device's again: reading and sending go on. */
+  holdSaves(error: FoldlogError): void {
+    this.#heldBy = error;
+    this.#holdOrRelease();
+  }
+
   /** Reading and sending go on. */
   refuseSaves(error: FoldlogError): void {
+    this.#refused = error;
     this.#queue.stop(error);
+  }
+
+  /** While this device takes over from itself: what was saved between fence and cut would strand. */
+  pauseSaves(error: FoldlogError): void {
+    this.#paused = error;
+    this.#holdOrRelease();
+  }
+
+  resumeSaves(): void {
+    this.#paused = undefined;
+    this.#holdOrRelease();
+  }
+
+  get closed(): FoldlogError | undefined {
+    return this.#refused ?? this.#heldBy ?? this.#paused;
+  }
+
+  /** Whether groups may be saved here now: for what other shards' outboxes wait for it. */
+  get isEntered(): boolean {
+    return this.#refused === undefined && this.#stranding.isEntered;
+  }
+
+  #holdOrRelease(): void {
+    const error = this.#heldBy ?? this.#paused;
+    if (error === undefined) this.#queue.release();
+    else this.#queue.hold(error);
   }
 
   /** Where a call's group stands, when it was saved: the answer to an unknown outcome. */
@@ -171,6 +304,7 @@ export class OwnShard {
   /** The network is back, the control log changed, or a person asked. */
   wake(atOnce: boolean): void {
     this.#pushLoop?.wake(atOnce);
+    this.#strandLoop.wake(atOnce);
   }
 
   get isPushIdle(): boolean {
@@ -196,7 +330,10 @@ export class OwnShard {
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
       checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
+      fence: this.#stranding.state,
+      stranded: this.store.outbox.counts(),
       audit: this.#audit,
+      closed: this.closed,
     }));
   }
 
@@ -206,10 +343,30 @@ export class OwnShard {
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
     await this.#pushLoop?.stop();
+    await this.#strandLoop.stop();
     await this.store.mutex.own('other', async () => {
       await this.store.makeDurable().catch(() => undefined);
       this.store.close();
     });
+  }
+
+  #held(error: FoldlogError): void {
+    this.holdSaves(error);
+    this.#pusher?.pause(error);
+  }
+
+  #released(): void {
+    this.#heldBy = undefined;
+    this.#holdOrRelease();
+    this.#pusher?.resume();
+    this.#pushLoop?.wake(true);
+  }
+
+  async #strand(): Promise<RoundEnd> {
+    const before = this.#stranding.state;
+    const end = await this.#stranding.round();
+    if (this.#stranding.state !== before) this.#events.onState();
+    return end;
   }
 
   #saved(): void {

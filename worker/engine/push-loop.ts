@@ -26,15 +26,24 @@ export type PushState =
   /** The relay or the chain says that this writer may not go on, or the relay forgot what it acknowledged. A person must look. */
   | { readonly kind: 'stopped'; readonly error: FoldlogError };
 
+/** Refusals that the next seconds may take back. */
+const youngReasons = new Set(['unknownShard', 'unknownDevice', 'unknownWorkspace', 'wrongEpoch', 'wrongWriter']);
+
 /** Inflated bytes of one push: well under the format's bound, so that a request stays short on a phone's uplink. */
 const pushBytes = 2 * 1024 * 1024;
+
+export interface PushEvents {
+  readonly onCommitted: (head: Head) => void;
+  readonly onState: () => void;
+  /** The relay or a receipt says that this writer may not go on in its epoch. Nothing is sent any more until `resume`. */
+  readonly onFenced: (error: FoldlogError) => Promise<void>;
+}
 
 export class Pusher {
   readonly #ports: PushPorts;
   readonly #store: ShardStore;
   readonly #control: ControlReplica;
-  readonly #onCommitted: (head: Head) => void;
-  readonly #onState: () => void;
+  readonly #events: PushEvents;
   #state: PushState = { kind: 'idle' };
   #receipt: { readonly bytes: Bytes; readonly receipt: Receipt } | undefined;
   /** Set while a checkpoint is being made: a run must end exactly there (publish.ts). */
@@ -42,14 +51,27 @@ export class Pusher {
   #cutReceipt: Receipt | undefined;
   /** Largest run this relay takes, once it said so. */
   #runBytesMax: number | undefined;
+  #paused: FoldlogError | undefined;
 
-  constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, onCommitted: (head: Head) => void, onState: () => void) {
+  constructor(ports: PushPorts, store: ShardStore, control: ControlReplica, events: PushEvents) {
     this.#ports = ports;
     this.#store = store;
     this.#control = control;
-    this.#onCommitted = onCommitted;
-    this.#onState = onState;
+    this.#events = events;
     this.#receipt = store.log.newestReceipt();
+  }
+
+  /** Sends nothing from now on: what stands in the log may have no place in it any more. */
+  pause(error: FoldlogError): void {
+    this.#paused = error;
+    this.#become({ kind: 'stopped', error }, 'idle');
+  }
+
+  /** Goes on in the log as it is now, perhaps in another generation of the file and another epoch. */
+  resume(): void {
+    this.#paused = undefined;
+    this.#receipt = this.#store.log.newestReceipt();
+    this.#become({ kind: 'idle' }, 'idle');
   }
 
   get state(): PushState {
@@ -58,7 +80,10 @@ export class Pusher {
 
   /** Head up to which the relay has given its word. */
   get committed(): Head {
-    return this.#receipt?.receipt.head ?? this.#store.log.base.head;
+    const { cut, head } = this.#store.log.base;
+    const received = this.#receipt?.receipt.head ?? head;
+    // What lies below the cut that opened our epoch is committed, whether its receipt came or not.
+    return cut !== undefined && cut.seq > received.seq ? cut : received;
   }
 
   get receipt(): Receipt | undefined {
@@ -77,10 +102,14 @@ export class Pusher {
   }
 
   async round(): Promise<RoundEnd> {
+    if (this.#paused !== undefined) return 'idle';
     const { workspace, state } = this.#control;
     const entry = state?.shards.get(bytesToHex(this.#store.identity.id));
     if (workspace === undefined || state?.relay === undefined || entry === undefined) {
       return this.#become({ kind: 'waiting', found: 'the shard is not in the control log yet' }, 'idle');
+    }
+    if (entry.epoch !== this.#store.log.base.epoch) {
+      return this.#become({ kind: 'waiting', found: `the control log is at epoch ${entry.epoch} of this shard` }, 'idle');
     }
     if (this.#runBytesMax === undefined) {
       const info = await this.#ports.relay.info();
@@ -129,7 +158,7 @@ export class Pusher {
     }
     const ours = await this.#store.mutex.own('other', () => this.#store.log.hashAt(receipt.head.seq));
     if (ours === undefined || !isSameBytes(ours, receipt.head.hash)) {
-      return this.#stop(
+      return this.#fenced(
         new FoldlogError('fenced', {
           where,
           reason: 'fork',
@@ -153,16 +182,22 @@ export class Pusher {
     this.#receipt = { bytes, receipt };
     if (receipt.head.seq === this.#cutAt) this.#cutReceipt = receipt;
     this.#become({ kind: 'idle' }, 'idle');
-    this.#onCommitted(receipt.head);
+    this.#events.onCommitted(receipt.head);
     return this.#store.head.seq > receipt.head.seq ? 'more' : 'idle';
   }
 
-  #refused(error: FoldlogError): RoundEnd {
-    const isFinal = error.kind === 'fenced' || error.kind === 'corrupt' || error.kind === 'misuse' || error.reason === 'rolledBack';
-    // An instance whose copy of the control log is seconds old does not know a new shard or device yet.
-    const isYoung = error.reason === 'unknownShard' || error.reason === 'unknownDevice' || error.reason === 'unknownWorkspace';
-    if (isFinal && !isYoung) return this.#stop(error);
+  async #refused(error: FoldlogError): Promise<RoundEnd> {
+    if (error.kind === 'fenced') return this.#fenced(error);
+    const isFinal = error.kind === 'corrupt' || error.kind === 'misuse' || error.reason === 'rolledBack';
+    // An instance whose copy of the control log is seconds old does not know a new shard, device or epoch yet.
+    if (isFinal && !youngReasons.has(error.reason)) return this.#stop(error);
     return this.#become({ kind: 'waiting', found: error.message }, 'failed');
+  }
+
+  async #fenced(error: FoldlogError): Promise<RoundEnd> {
+    this.pause(error);
+    await this.#events.onFenced(error);
+    return 'idle';
   }
 
   #stop(error: FoldlogError): RoundEnd {
@@ -171,7 +206,7 @@ export class Pusher {
 
   #become(state: PushState, end: RoundEnd): RoundEnd {
     this.#state = state;
-    this.#onState();
+    this.#events.onState();
     return end;
   }
 }

@@ -1,9 +1,8 @@
-// Fills the next generation of an own shard's file from its log: the answer to damaged state under a sound log. Log, ids, receipts and cursors are
+// Fills the next generation of an own shard's file from its log: the answer to damaged state under a sound log. Log, ids, receipts, cursors and outbox are
 // copied as they are, the state is folded again, and all of it is one transaction: the file is nothing until that commits.
 
 import { decodeGroupHeader } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { decodeOps } from '../../kernel/op-body.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
@@ -49,7 +48,7 @@ export async function rebuildFromLog(
     db.transaction(() => {
       for (const statement of imageDdl(from.definition)) db.exec(statement);
       createLocalTables(db);
-      for (const table of ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_receipt']) copyTable(from.db, db, table);
+      for (const table of localTables) copyTable(from.db, db, table);
       const folder = new Folder(from.definition, db);
       for (let at = { seq: 0, isEnd: false }; !at.isEnd; ) at = foldNext({ db, file }, folder, at.seq);
     });
@@ -63,8 +62,11 @@ export async function rebuildFromLog(
   }
 }
 
+/** The device's own tables, which go from one generation to the next as they are. */
+export const localTables = ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_receipt', 'foldlog_outbox'] as const;
+
 /** In key order, by key: nothing of the source stays open. */
-function copyTable(source: Database, target: Database, table: string): void {
+export function copyTable(source: Database, target: Database, table: string): void {
   const columns = source.all<{ name: string; pk: number }>(`SELECT name, pk FROM pragma_table_info('${table}')`);
   const names = columns.map(({ name }) => name);
   const key = columns.find(({ pk }) => pk === 1)?.name ?? 'rowid';
@@ -99,11 +101,6 @@ export function foldNext(
   if (row === undefined) return { seq: after, isEnd: true };
   const where = `${log.file}, group after seq ${after}`;
   const header = decodeGroupHeader(row.header, where);
-  const ops = decodeOps(row.body, header.opCount, where);
-  folder.fold(
-    ops.map((op) => folder.read(op)),
-    header.firstSeq,
-    header.time,
-  );
+  folder.foldGroup(header, row.body, where);
   return { seq: row.last_seq, isEnd: false };
 }

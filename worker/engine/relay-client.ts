@@ -10,7 +10,7 @@ import type { Clock, Http, HttpRequest, Signer } from '../../kernel/ports.ts';
 import { receiptBytes } from '../../kernel/receipt.ts';
 import { decodeFrames, type LogLength, type RelayInfo, relayPaths } from '../../kernel/relay-api.ts';
 import { signRequest } from '../../kernel/request-signature.ts';
-import type { Hash, ShardId, Slot, WorkspaceId } from '../../kernel/units.ts';
+import type { Hash, Seq, ShardId, Slot, WorkspaceId } from '../../kernel/units.ts';
 
 export type Answer<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -22,9 +22,10 @@ export interface RelayClient {
   control(workspace: WorkspaceId, after: Slot, signer: Signer): Promise<Answer<readonly Bytes[]>>;
   appendControl(workspace: WorkspaceId, entry: Bytes): Promise<Answer<Bytes>>;
   push(workspace: WorkspaceId, shard: ShardId, push: Bytes): Promise<Answer<Bytes>>;
+  fence(workspace: WorkspaceId, shard: ShardId, signed: Bytes, signer: Signer): Promise<Answer<Bytes>>;
   log(workspace: WorkspaceId, shard: ShardId, after: Slot, bytes: number, signer: Signer): Promise<Answer<readonly Bytes[]>>;
   logHead(workspace: WorkspaceId, shard: ShardId, signer: Signer): Promise<Answer<LogLength>>;
-  newestCheckpoint(workspace: WorkspaceId, shard: ShardId, signer: Signer): Promise<Answer<Bytes | undefined>>;
+  newestCheckpoint(workspace: WorkspaceId, shard: ShardId, signer: Signer, upTo?: Seq): Promise<Answer<Bytes | undefined>>;
   publishCheckpoint(workspace: WorkspaceId, shard: ShardId, statement: Bytes, signer: Signer): Promise<Answer<undefined>>;
   chunk(workspace: WorkspaceId, shard: ShardId, chunk: Hash, signer: Signer): Promise<Answer<Bytes>>;
   putChunk(workspace: WorkspaceId, shard: ShardId, chunk: Hash, bytes: Bytes, signer: Signer): Promise<Answer<undefined>>;
@@ -73,6 +74,10 @@ export function relayClient(http: Http, clock: Clock, traffic: Traffic): RelayCl
       bodyOf(await ask({ method: 'POST', path: relayPaths.controlAppend(workspace), headers: {}, body: entry }, controlSlotBytesMax)),
     push: async (workspace, shard, push) =>
       bodyOf(await ask({ method: 'POST', path: relayPaths.push(workspace, shard), headers: {}, body: push }, receiptBytes)),
+    fence: async (workspace, shard, signed, signer) => {
+      const request: HttpRequest = { method: 'POST', path: relayPaths.fence(workspace, shard), headers: {}, body: signed };
+      return bodyOf(await ask(request, smallAnswerBytesMax, { workspace, signer }));
+    },
     log: async (workspace, shard, after, bytes, signer) =>
       frames(
         await ask(get(relayPaths.log(workspace, shard, after, bytes)), bytes + runBytesMax + 4096, { workspace, signer }),
@@ -80,8 +85,8 @@ export function relayClient(http: Http, clock: Clock, traffic: Traffic): RelayCl
       ),
     logHead: async (workspace, shard, signer) =>
       decoded(await ask(get(relayPaths.logHead(workspace, shard)), smallAnswerBytesMax, { workspace, signer }), readLength),
-    newestCheckpoint: async (workspace, shard, signer) => {
-      const answer = await ask(get(relayPaths.newestCheckpoint(workspace, shard)), checkpointBytesMax, { workspace, signer });
+    newestCheckpoint: async (workspace, shard, signer, upTo) => {
+      const answer = await ask(get(relayPaths.newestCheckpoint(workspace, shard, upTo)), checkpointBytesMax, { workspace, signer });
       if (answer.kind === 'ok' && answer.value.status === 204) return { kind: 'ok', value: undefined };
       return bodyOf(answer);
     },

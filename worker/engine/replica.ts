@@ -3,14 +3,19 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { type CommitGroup, lastSeqOf } from '../../kernel/commit-group.ts';
+import { type ControlState, type ShardEntry, shardOf, signatoryOf } from '../../kernel/control/fold.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { type FenceObject, openingOf, verifyFence } from '../../kernel/fence.ts';
 import { sliceMsMax } from '../../kernel/limits.ts';
-import { decodeOps } from '../../kernel/op-body.ts';
 import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
-import { type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
+import { requireRebases } from '../../kernel/rebase-proof.ts';
+import { isSameHead, type PackedRun, type Run, unpackRun, verifyRun } from '../../kernel/run.ts';
 import { decodeSlotObject, type SlotObject, verifySlotObject } from '../../kernel/segment.ts';
 import {
+  chainStart,
+  type Epoch,
+  epoch,
   type Hash,
   type Head,
   hash,
@@ -43,9 +48,20 @@ export interface Cursor {
   readonly objectHash: Hash;
   readonly slotTime: TimeMs;
   readonly head: Head;
+  /** The epoch reached: after a fence its new one. */
+  readonly epoch: Epoch;
+  /** Whether the last slot is a fence: then nothing follows but the epoch that its cut opens, or another fence. */
+  readonly isFenced: boolean;
 }
 
-export const cursorAtGenesis: Cursor = { slot: slot(0), objectHash: noHash, slotTime: timeMs(0), head: { seq: seq(0), hash: noHash } };
+export const cursorAtGenesis: Cursor = {
+  slot: slot(0),
+  objectHash: noHash,
+  slotTime: timeMs(0),
+  head: chainStart,
+  epoch: epoch(1),
+  isFenced: false,
+};
 
 export class Replica {
   readonly identity: ShardIdentity;
@@ -110,15 +126,16 @@ export class Replica {
   /**
    * Verifies one slot object and folds what the cursor does not cover yet. Interrupted anywhere, it goes on from the stored cursor.
    * @returns groups folded
-   * @throws {FoldlogError} `corrupt` when the object does not verify; nothing of it is folded then
+   * @throws {FoldlogError} `corrupt` when the object does not verify; nothing of it is folded then · `unavailable` `noCutYet`, `unknownAuthor`: the
+   *   control log known here does not reach as far as the object
    */
-  async take(bytes: Uint8Array, by: { readonly writer: PublicKey; readonly relays: readonly PublicKey[] }): Promise<number> {
+  async take(bytes: Uint8Array, state: ControlState): Promise<number> {
     const at = this.#cursor;
     const where = `slot ${at.slot + 1} of ${this.identity.kind}/${this.identity.name}`;
     const object = decodeSlotObject(bytes, where);
     const binding = { shard: this.identity.id, slot: slot(at.slot + 1), prevObject: at.objectHash };
     // A slot from before a key rotation stays signed by the key of its time.
-    const relay = by.relays.find((key) => isSameBytes(keyIdOf(key), object.relayKey));
+    const relay = state.relayKeys.find((key) => isSameBytes(keyIdOf(key), object.relayKey));
     if (relay === undefined) {
       throw FoldlogError.corrupt({
         where,
@@ -128,20 +145,55 @@ export class Replica {
       });
     }
     await verifySlotObject(this.#ports.verifier, { ...binding, relay, timeMin: at.slotTime }, object, where);
+    const shard = requireEntry(state, this.identity, where);
     if (object.kind === 'fence') {
-      throw new FoldlogError('upgradeNeeded', {
-        where,
-        reason: 'fenceNotSupported',
-        found: 'a fence: another device took over the shard',
-        expected: 'a segment',
-        todo: 'update the app to a version that follows take-overs',
-      });
+      await verifyFence(this.#ports.verifier, { state, shard }, at, object, where);
+      openingOf(shard, object, where); // a cut that is there already names this fence, or the log is not the one it was made for
+      await this.#passFence(object);
+      return 0;
     }
+    const writer = this.#writerOf(state, shard, object.run, where);
     const run = await unpackRun(this.#ports.deflate, this.identity.id, object.run, where);
     // The cursor may stand inside this run: its start is checked against the chain, its end by the seal.
     const start = this.#startOf(run, where);
-    await verifyRun(this.#ports.verifier, { head: run.after, writer: by.writer }, run, where);
+    await verifyRun(this.#ports.verifier, { head: run.after, writer }, run, where);
+    requireBelowCut(shard, run, where);
+    await requireRebases(this.#ports.verifier, state, { shard: this.identity.id, writer: run.seal.key }, run.groups, where);
     return this.#foldFrom(run, start, object);
+  }
+
+  /** Why the next run cannot be taken yet, while that is so: a fence stands and this control log has no cut for it. */
+  waiting(state: ControlState): FoldlogError | undefined {
+    if (!this.#cursor.isFenced || writerOpen(shardOf(state, this.identity.id), this.#cursor.epoch)) return undefined;
+    return noCutYet(`${this.identity.kind}/${this.identity.name}`, this.#cursor.epoch);
+  }
+
+  /** Key of the one device whose runs are taken in the epoch reached. @throws {FoldlogError} `corrupt` `wrongEpoch`, `wrongCut` · `unavailable` */
+  #writerOf(state: ControlState, shard: ShardEntry, run: PackedRun, where: string): PublicKey {
+    const at = this.#cursor;
+    const bad = (reason: string, found: string, expected: string) => FoldlogError.corrupt({ where, reason, found, expected });
+    if (run.epoch !== at.epoch) throw bad('wrongEpoch', `a run of epoch ${run.epoch}`, `epoch ${at.epoch}, which was reached`);
+    const opened = shard.epochs.find((known) => known.epoch === at.epoch);
+    if (opened === undefined) throw noCutYet(where, at.epoch);
+    if (at.isFenced && !(isSameBytes(opened.fence, at.objectHash) && isSameHead(opened.cut, at.head))) {
+      throw bad('wrongCut', `a cut at seq ${opened.cut.seq} that names fence ${short(opened.fence)}`, `fence ${short(at.objectHash)}`);
+    }
+    const writer = opened.writer === undefined ? undefined : signatoryOf(state, opened.writer);
+    if (writer === undefined) throw bad('wrongSeal', `a run in epoch ${at.epoch}`, 'none: nobody writes it');
+    return writer.key;
+  }
+
+  async #passFence(object: FenceObject): Promise<void> {
+    const cursor: Cursor = {
+      slot: object.slot,
+      objectHash: object.objectHash,
+      slotTime: object.time,
+      head: this.#cursor.head,
+      epoch: object.fence.newEpoch,
+      isFenced: true,
+    };
+    await this.mutex.own('other', () => this.#db.transaction(() => writeCursor(this.#meta, cursor)));
+    this.#cursor = cursor;
   }
 
   query<R>(work: (db: Database) => R): Promise<R> {
@@ -201,7 +253,8 @@ export class Replica {
         next++;
         cursor = { ...cursor, head: { seq: lastSeqOf(group.header), hash: group.hash } };
       } while (next < run.groups.length && this.#ports.clock.ticks() < until);
-      if (next === run.groups.length) cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time };
+      if (next === run.groups.length)
+        cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time, isFenced: false };
       writeCursor(this.#meta, cursor);
     });
     this.#cursor = cursor;
@@ -215,20 +268,44 @@ export class Replica {
     if (group.content.kind === 'erased') {
       throw FoldlogError.corrupt({ where, reason: 'erased', found: 'an erased body', expected: 'a start from a checkpoint above it' });
     }
-    let ops: ReturnType<typeof decodeOps>;
-    try {
-      ops = decodeOps(group.content.body, group.header.opCount, where);
-    } catch (error) {
-      if (error instanceof FoldlogError && error.reason === 'badBody') return; // void for every reader alike (decision 0001)
-      throw error;
-    }
     // The writer's time, as the writer folded it: state is a function of the chain, not of when the relay saw it.
-    this.#folder.fold(
-      ops.map((op) => this.#folder.read(op)),
-      group.header.firstSeq,
-      group.header.time,
-    );
+    this.#folder.foldGroup(group.header, group.content.body, where);
   }
+}
+
+function requireEntry(state: ControlState, identity: ShardIdentity, where: string): ShardEntry {
+  const entry = shardOf(state, identity.id);
+  if (entry !== undefined) return entry;
+  throw new FoldlogError('unavailable', {
+    where,
+    reason: 'noControl',
+    found: 'a shard this control log does not name',
+    expected: 'its entry',
+  });
+}
+
+const writerOpen = (shard: ShardEntry | undefined, at: Epoch): boolean => shard?.epochs.some((known) => known.epoch === at) === true;
+
+const noCutYet = (where: string, at: Epoch): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'noCutYet',
+    retry: 'later',
+    found: `a fence that begins epoch ${at}`,
+    expected: 'its cut in the control log, which says who writes on',
+    todo: 'wait: whoever put the fence, or an admin, completes it; what was committed can be read',
+  });
+
+/** A relay that hides a fence could still hand out what the old writer made after it: the cut says where that ends. */
+function requireBelowCut(shard: ShardEntry, run: Run, where: string): void {
+  const cut = shard.epochs.find((known) => known.epoch > run.epoch)?.cut;
+  if (cut === undefined || run.head.seq < cut.seq || isSameHead(run.head, cut)) return;
+  throw FoldlogError.corrupt({
+    where,
+    reason: 'aboveCut',
+    found: `a run of epoch ${run.epoch} up to seq ${run.head.seq} (${short(run.head.hash)})`,
+    expected: `at most seq ${cut.seq} (${short(cut.hash)}), where that epoch was cut`,
+  });
 }
 
 export function readCursor(meta: Meta): Cursor {
@@ -240,6 +317,8 @@ export function readCursor(meta: Meta): Cursor {
     objectHash: hash(objectHash),
     slotTime: timeMs(meta.number('cursorSlotTime') ?? 0),
     head: { seq: seq(meta.number('cursorSeq') ?? 0), hash: hash(headHash) },
+    epoch: epoch(meta.number('cursorEpoch') ?? meta.number('epoch') ?? 1),
+    isFenced: meta.number('cursorFenced') === 1,
   };
 }
 
@@ -249,4 +328,6 @@ export function writeCursor(meta: Meta, cursor: Cursor): void {
   meta.set('cursorSlotTime', cursor.slotTime);
   meta.set('cursorSeq', cursor.head.seq);
   meta.set('cursorHash', cursor.head.hash);
+  meta.set('cursorEpoch', cursor.epoch);
+  meta.set('cursorFenced', cursor.isFenced ? 1 : 0);
 }

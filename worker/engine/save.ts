@@ -18,7 +18,7 @@ import {
 import { encodeOps } from '../../kernel/op-body.ts';
 import type { BulkDigest, Clock, Random, Scheduler, Signer } from '../../kernel/ports.ts';
 import { makeSeal, type Seal } from '../../kernel/seal.ts';
-import { type Epoch, type GroupId, type Hash, type Head, hash } from '../../kernel/units.ts';
+import { type Epoch, type GroupId, type Hash, type Head, hash, type TimeMs } from '../../kernel/units.ts';
 import type { CommandRead, OpInput } from '../../shards/define.ts';
 import type { GroupPlace } from './chain-log.ts';
 import { sqliteFailure } from './database.ts';
@@ -32,6 +32,13 @@ export type Durability = 'strict' | 'relaxed';
 export type SaveSource =
   | { readonly kind: 'ops'; readonly inputs: readonly OpInput[] }
   | { readonly kind: 'command'; readonly name: string; readonly input: unknown };
+
+/** A stranded group on its way to its new place: what was saved, as it was, with one op of ours in front (rebase.ts). */
+export interface SavedBefore {
+  readonly ops: readonly ReadyOp[];
+  readonly body: Bytes;
+  readonly time: TimeMs;
+}
 
 export interface SavePorts {
   readonly signer: Signer;
@@ -50,7 +57,8 @@ export interface Believed {
 
 interface Waiting {
   readonly id: GroupId;
-  readonly source: SaveSource;
+  /** Undefined for a group that was saved before. */
+  readonly source: SaveSource | undefined;
   readonly durability: Durability;
   /** Ops calls are checked and encoded before their turn; commands in it. */
   readonly ready: Encoded | undefined;
@@ -63,6 +71,8 @@ interface Encoded {
   readonly body: Bytes;
   readonly salt: Bytes;
   readonly bodyHash: Hash | Promise<Hash>;
+  /** Of a group that was saved before; else that of its turn. */
+  readonly time: TimeMs | undefined;
 }
 
 interface Linked {
@@ -88,6 +98,7 @@ export class SaveQueue {
   /** The connection is closed and its file did not open again: the next transaction tries to. */
   #isLost = false;
   #stopped: FoldlogError | undefined;
+  #held: FoldlogError | undefined;
   /** Ends the wait for the flush that follows relaxed saves. */
   #flushing: (() => void) | undefined;
 
@@ -103,8 +114,18 @@ export class SaveQueue {
    * Rejects with a typed error when nothing was kept, or with `unknown` when even reopening the file failed.
    */
   save(id: GroupId, source: SaveSource, durability: Durability): Promise<GroupPlace> {
+    return this.#wait(id, source, durability, () => (source.kind === 'ops' ? this.#encode(source.inputs) : undefined));
+  }
+
+  /** The same for a stranded group, under the id it has. Goes on while the app's saves are held. */
+  saveAgain(id: GroupId, { ops, body, time }: SavedBefore): Promise<GroupPlace> {
+    return this.#wait(id, undefined, 'strict', () => ({ ...this.#salted(ops, body), time }));
+  }
+
+  #wait(id: GroupId, source: SaveSource | undefined, durability: Durability, encode: () => Encoded | undefined): Promise<GroupPlace> {
     return new Promise((resolve, reject) => {
-      if (this.#stopped !== undefined) return reject(this.#stopped);
+      const refusal = this.#stopped ?? (source === undefined ? undefined : this.#held);
+      if (refusal !== undefined) return reject(refusal);
       if (this.#waiting.length >= waitingCallsMax) {
         return reject(
           new FoldlogError('storageFull', {
@@ -116,8 +137,7 @@ export class SaveQueue {
         );
       }
       try {
-        const ready = source.kind === 'ops' ? this.#encode(source.inputs) : undefined;
-        this.#waiting.push({ id, source, durability, ready, resolve, reject });
+        this.#waiting.push({ id, source, durability, ready: encode(), resolve, reject });
       } catch (error) {
         return reject(error as FoldlogError);
       }
@@ -132,14 +152,32 @@ export class SaveQueue {
     for (const call of this.#waiting.splice(0)) call.reject(error);
   }
 
+  /** The app's calls are refused from now until `release`; one that is running finishes. */
+  hold(error: FoldlogError): void {
+    this.#held = error;
+    const kept = this.#waiting.splice(0).filter((call) => {
+      if (call.source !== undefined) call.reject(error);
+      return call.source === undefined;
+    });
+    this.#waiting.push(...kept);
+  }
+
+  release(): void {
+    this.#held = undefined;
+  }
+
   #encode(inputs: readonly OpInput[]): Encoded {
     const ops = inputs.map((input) => this.#store.folder.prepare(input));
     const body = encodeOps(
       ops.map(({ op }) => op),
       `save to ${this.#store.identity.kind}/${this.#store.identity.name}`,
     );
+    return this.#salted(ops, body);
+  }
+
+  #salted(ops: readonly ReadyOp[], body: Bytes): Encoded {
     const salt = this.#ports.random.bytes(saltBytes);
-    return { ops, body, salt, bodyHash: this.#hashBody(salt, body) };
+    return { ops, body, salt, bodyHash: this.#hashBody(salt, body), time: undefined };
   }
 
   #hashBody(salt: Bytes, body: Bytes): Hash | Promise<Hash> {
@@ -265,6 +303,7 @@ export class SaveQueue {
       let found: GroupPlace | undefined;
       try {
         found = this.#store.log.find(call.id);
+        if (found === undefined && call.source !== undefined) this.#store.outbox.requireAbsent(call.id);
       } catch (error) {
         call.reject(this.#store.db.failure(error, 'save'));
         return false;
@@ -295,7 +334,7 @@ export class SaveQueue {
     const { db, folder } = this.#store;
     if (at.isShared) db.run('SAVEPOINT call');
     try {
-      const encoded = call.ready ?? this.#encode(this.#decide(call.source));
+      const encoded = call.ready ?? this.#encode(this.#decide(call.source as SaveSource)); // a group saved before is ready
       const { group, sealing } = ahead ?? (await this.#link(call, encoded, after, believed, at.isLast));
       folder.fold(encoded.ops, group.header.firstSeq, group.header.time);
       if (at.isShared) db.run('RELEASE call');
@@ -313,9 +352,9 @@ export class SaveQueue {
    * then refused is dropped: it is never stored, and nothing leaves before COMMIT.
    */
   async #link(call: Waiting, encoded: Encoded, after: Head, believed: Believed, isLast: boolean): Promise<Linked> {
-    const { ops, body, salt, bodyHash } = encoded;
+    const { ops, body, salt, bodyHash, time } = encoded;
     const group = linkGroup({
-      ...{ shard: this.#store.identity.id, epoch: believed.epoch, after, opCount: ops.length, time: this.#ports.clock.now() },
+      ...{ shard: this.#store.identity.id, epoch: believed.epoch, after, opCount: ops.length, time: time ?? this.#ports.clock.now() },
       ...{ id: call.id, salt, body, bodyHash: bodyHash instanceof Promise ? await bodyHash : bodyHash },
     });
     return { group, sealing: isLast ? this.#seal(group, believed) : undefined };

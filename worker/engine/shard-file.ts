@@ -2,6 +2,7 @@
 // reads back every pragma that durability rests on. Tables: docs/format.md does not cover them; they never leave the device.
 
 import { isSameBytes } from '../../kernel/bytes.ts';
+import type { ShardEpoch } from '../../kernel/control/fold.ts';
 import { assertNever, FoldlogError } from '../../kernel/errors.ts';
 import { ownCacheKib } from '../../kernel/limits.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
@@ -11,8 +12,8 @@ import type { StoragePool } from './storage-pool.ts';
 
 /** `FOLD`, in the header of every database file of ours. */
 const applicationId = 0x464f4c44;
-/** Version of the tables below. */
-const layoutVersion = 1;
+/** Version of the tables below. Version 1 had no outbox. */
+const layoutVersion = 2;
 
 /** Kept in every checkpoint image: part of the state (decision 0003). */
 export const replicatedDdl = [
@@ -21,13 +22,24 @@ export const replicatedDdl = [
 ];
 
 /** This device's own: the log and where it stands. */
-const localDdl = [
+const layout1Ddl = [
   'CREATE TABLE foldlog_meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID',
   `CREATE TABLE foldlog_group (last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL,
   header BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, seal BLOB) STRICT`,
   'CREATE TABLE foldlog_id (id BLOB PRIMARY KEY, last_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID',
   'CREATE TABLE foldlog_receipt (seq INTEGER PRIMARY KEY, receipt BLOB NOT NULL) STRICT',
 ];
+
+/** Since layout 2: stranded groups as they stood, and what became of each (outbox.ts). */
+const outboxDdl = [
+  `CREATE TABLE foldlog_outbox (n INTEGER PRIMARY KEY, id BLOB NOT NULL, shard BLOB NOT NULL, epoch INTEGER NOT NULL, first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL, hash BLOB NOT NULL, header BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, seal BLOB,
+  cut_seq INTEGER NOT NULL, cut_slot INTEGER NOT NULL, destination BLOB, state TEXT NOT NULL, reason TEXT, to_shard BLOB, to_epoch INTEGER,
+  to_seq INTEGER, at INTEGER NOT NULL, UNIQUE (hash)) STRICT`,
+  'CREATE INDEX foldlog_outbox_id ON foldlog_outbox (id)',
+];
+
+const localDdl = [...layout1Ddl, ...outboxDdl];
 
 export interface ShardIdentity {
   readonly id: ShardId;
@@ -117,6 +129,18 @@ export function addLocalTables(db: Database, definition: ShardDefinition, identi
 }
 
 /**
+ * Makes the file of a replica that was read up to a fence this device's own: its log begins at the cut, in the epoch the cut opened. `ownEpoch` lets
+ * the file alone say that it is own (adopt.ts). In the caller's transaction.
+ */
+export function promoteShardFile(db: Database, opened: ShardEpoch): void {
+  const meta = new Meta(db);
+  meta.set('epoch', opened.epoch);
+  meta.set('baseSeq', opened.cut.seq);
+  meta.set('baseHash', opened.cut.hash);
+  meta.set('ownEpoch', opened.epoch);
+}
+
+/**
  * Opens a file that exists and checks that it is this shard's, of a layout and schema this code can serve. Changes nothing before that.
  * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`, `damagedSchema`, `damagedFile`; `upgradeNeeded` `newerLayout`, `schemaDiffers`
  */
@@ -144,13 +168,24 @@ export async function openShardFile(
     requireSchema(meta, file, definition);
     setPragmas(db, pool);
     const isOfThisFold = isSameBytes(meta.bytes('foldId') ?? new Uint8Array(), definition.foldId);
-    if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...localDdl]);
+    const local = db.value('PRAGMA user_version') === layoutVersion ? localDdl : layout1Ddl;
+    if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...local]);
+    if (local !== localDdl) await upgradeLayout(db, pool, file);
     return db;
   } catch (error) {
     const failure = db.openingFailure(error, file);
     db.abandon();
     throw failure;
   }
+}
+
+/** From layout 1, whole and checked, to this one, in one transaction: stopped anywhere, the next open finds the one or the other. */
+async function upgradeLayout(db: Database, pool: StoragePool, file: string): Promise<void> {
+  db.transaction(() => {
+    for (const statement of outboxDdl) db.exec(statement);
+    db.exec(`PRAGMA user_version=${layoutVersion}`);
+  });
+  await pool.flush(file);
 }
 
 /**
@@ -192,6 +227,9 @@ function requireOurs(db: Database, file: string): void {
       expected: 'a Foldlog shard',
     });
   }
+  if (layout === 0) {
+    throw FoldlogError.corrupt({ where: file, reason: 'foreignFile', found: 'layout 0', expected: 'a Foldlog shard' });
+  }
   if (typeof layout !== 'number' || layout > layoutVersion) {
     throw new FoldlogError('upgradeNeeded', {
       where: file,
@@ -230,6 +268,10 @@ export class Meta {
     ]);
   }
 
+  delete(name: string): void {
+    this.#db.run('DELETE FROM foldlog_meta WHERE name = ?', [name]);
+  }
+
   number(name: string): number | undefined {
     const value = this.#read(name);
     return typeof value === 'number' ? value : undefined;
@@ -250,16 +292,21 @@ export class Meta {
   }
 }
 
-/** Where a chain stood when its log on this device began: genesis, or the checkpoint it was started from. */
+/** Where a chain stood when its log on this device began: genesis, a checkpoint it was started from, or the cut it was taken over at. */
 export interface ChainBase {
+  /** The epoch this device saves in. */
   readonly epoch: Epoch;
   readonly head: Head;
+  /** The cut that opened that epoch, when it is not the first: up to there everything is committed. */
+  readonly cut: Head | undefined;
 }
 
 export function readBase(meta: Meta): ChainBase {
   const baseHash = meta.bytes('baseHash');
+  const cutHash = meta.bytes('cutHash');
   return {
     epoch: epoch(meta.number('epoch') ?? 1),
     head: { seq: seq(meta.number('baseSeq') ?? 0), hash: baseHash === undefined ? (hash(new Uint8Array(32)) as Hash) : hash(baseHash) },
+    cut: cutHash === undefined ? undefined : { seq: seq(meta.number('cutSeq') ?? 0), hash: hash(cutHash) },
   };
 }

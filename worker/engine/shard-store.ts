@@ -8,6 +8,7 @@ import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
+import { Outbox } from './outbox.ts';
 import { openShardFile, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
@@ -19,6 +20,7 @@ export class ShardStore {
   readonly #pool: StoragePool;
   #db: Database;
   #log: ChainLog;
+  #outbox: Outbox;
   #folder: Folder;
   #head: Head;
   /** Ops of relaxed saves that a power cut may still take. */
@@ -38,6 +40,7 @@ export class ShardStore {
     this.identity = identity;
     this.#db = db;
     this.#log = new ChainLog(db);
+    this.#outbox = new Outbox(db);
     this.#folder = new Folder(definition, db);
     this.#head = this.#log.head();
   }
@@ -53,6 +56,10 @@ export class ShardStore {
 
   get log(): ChainLog {
     return this.#log;
+  }
+
+  get outbox(): Outbox {
+    return this.#outbox;
   }
 
   get folder(): Folder {
@@ -119,7 +126,12 @@ export class ShardStore {
     this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
   }
 
-  /** Goes on in another generation of the file, which holds the same log; the older is closed as it is. In a turn of the mutex. */
+  /** The log was cut off at its head in a transaction that is durable: what is remembered of it is read anew. In a turn of the mutex. */
+  reread(): void {
+    this.#use(this.#db);
+  }
+
+  /** Goes on in another generation of the file; the older is closed as it is. In a turn of the mutex. */
   moveTo(file: string, db: Database): void {
     this.#db.abandon();
     this.#file = file;
@@ -129,6 +141,7 @@ export class ShardStore {
   #use(db: Database): void {
     this.#db = db;
     this.#log = new ChainLog(db);
+    this.#outbox = new Outbox(db);
     this.#folder = new Folder(this.definition, db);
     this.#head = this.#log.head();
     this.#version++;

@@ -12,7 +12,9 @@ import type { DurabilityClass, StoragePool } from './storage-pool.ts';
 export type EngineEvent =
   | { readonly kind: 'status' }
   | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
-  | { readonly kind: 'changed'; readonly shard: string };
+  | { readonly kind: 'changed'; readonly shard: string }
+  /** What was saved in an epoch up to `epoch`, above `seq`, is in the outbox now. */
+  | { readonly kind: 'stranded'; readonly shard: string; readonly epoch: number; readonly seq: number };
 
 export interface EngineStatus {
   readonly backend: StoragePool['backend'];
@@ -29,6 +31,8 @@ export interface EngineStatus {
   readonly followed: readonly ReplicaStatus[];
   /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
   readonly lost: readonly LostShard[];
+  /** Who is in the workspace. `id` names a device to `revoke`. */
+  readonly devices: readonly { readonly id: string; readonly name: string; readonly role: Role; readonly isThis: boolean }[];
   /** Acts the control log refused, and shards that could not be started, in words. */
   readonly troubles: readonly string[];
   readonly traffic: Readonly<Traffic>;

@@ -165,6 +165,30 @@ export class WorkspaceFile {
     this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
   }
 
+  /** A shard that is this device's own from now on. */
+  ownShard(shard: Omit<HeldShard, 'hold'>): void {
+    this.holdShard({ ...shard, hold: 'own' });
+    this.db.run(`UPDATE foldlog_shard SET hold = 'own' WHERE id = ?`, [shard.id]);
+  }
+
+  /** Small texts by name, of those that begin alike. */
+  notes(begin: string): readonly { readonly name: string; readonly text: string }[] {
+    return this.db
+      .all<{ name: string; value: string }>('SELECT name, value FROM foldlog_meta WHERE substr(name, 1, ?) = ? ORDER BY name', [
+        begin.length,
+        begin,
+      ])
+      .map(({ name, value }) => ({ name, text: value }));
+  }
+
+  putNote(name: string, text: string): void {
+    this.#meta.set(name, text);
+  }
+
+  dropNote(name: string): void {
+    this.db.run('DELETE FROM foldlog_meta WHERE name = ?', [name]);
+  }
+
   rules(): readonly string[] {
     return this.db.all<{ pattern: string }>('SELECT pattern FROM foldlog_rule ORDER BY pattern').map((row) => row.pattern);
   }

@@ -1,19 +1,44 @@
 import { describe, expect, test } from 'vitest';
 import { type Act, actsFromJson, actsToJson, isName, isRoleAtLeast, roles } from '../../../kernel/control/acts.ts';
+import { keyIdOf } from '../../../kernel/digest.ts';
 import { controlActsMax } from '../../../kernel/limits.ts';
 import type { JsonValue } from '../../../kernel/op-body.ts';
-import { genesisAct, story } from '../../vectors/cast.ts';
+import { epoch, hash, seq } from '../../../kernel/units.ts';
+import { catalogueShard, fill, genesisAct, story, till, tillShard } from '../../vectors/cast.ts';
 
 const acts: readonly Act[] = [genesisAct, ...story.map(([, act]) => act)];
 const jsonOf = (act: Act): Record<string, JsonValue> => (actsToJson([act]) as Record<string, JsonValue>[])[0] as Record<string, JsonValue>;
 const read = (...entries: readonly JsonValue[]) => actsFromJson(entries, 'entry');
 const badAct = expect.objectContaining({ kind: 'corrupt', reason: 'badAct' });
 const shard = jsonOf(acts.at(-1) as Act);
+const cutAct: Act = {
+  act: 'cut',
+  shard: catalogueShard,
+  epoch: epoch(2),
+  writer: keyIdOf(till.publicKey),
+  fence: hash(fill(7, 32)),
+  seq: seq(3),
+  head: hash(fill(8, 32)),
+  destination: tillShard,
+};
+const revokeAct: Act = { act: 'revoke', device: keyIdOf(till.publicKey) };
+const cut = jsonOf(cutAct);
+const revoke = jsonOf(revokeAct);
+const without = (json: Record<string, JsonValue>, ...fields: readonly string[]): JsonValue =>
+  Object.fromEntries(Object.entries(json).filter(([name]) => !fields.includes(name)));
 const invite = jsonOf(acts[2] as Act);
 
 describe('acts', () => {
   test('every act comes back as it was', () => {
-    expect(actsFromJson(actsToJson(acts), 'entry')).toEqual(acts);
+    const all = [...acts, cutAct, revokeAct];
+    expect(actsFromJson(actsToJson(all), 'entry')).toEqual(all);
+  });
+
+  test('a cut without writer or destination is read so, and nothing is written for them', () => {
+    const { writer: _writer, destination: _destination, ...bare } = cutAct as Extract<Act, { act: 'cut' }>;
+    expect(Object.keys(jsonOf(bare))).toEqual(['act', 'shard', 'epoch', 'fence', 'seq', 'head']);
+    expect(read(without(cut, 'writer', 'destination'))).toEqual([bare]);
+    expect(read(without(cut, 'writer'))).toEqual([{ ...bare, destination: tillShard }]);
   });
 
   test('a list of none, of too many, or no list is refused', () => {
@@ -22,7 +47,7 @@ describe('acts', () => {
       expect(() => actsFromJson(json as JsonValue, 'entry')).toThrow(badAct);
   });
 
-  test.each(['fence', 'revoke', 'role', 'class', 'erase', 'branch', 'cut', 'fork', 'checkpoint', 'x'.repeat(500), ''])(
+  test.each(['fence', 'role', 'class', 'erase', 'branch', 'fork', 'checkpoint', 'x'.repeat(500), ''])(
     'the act %j is newer: the reader stops',
     (act) => {
       expect(() => read({ act })).toThrow(expect.objectContaining({ kind: 'upgradeNeeded', reason: 'unknownAct' }));
@@ -30,7 +55,7 @@ describe('acts', () => {
   );
 
   test('a newer act behind a known one is found too', () => {
-    expect(() => read(shard, { act: 'revoke' })).toThrow('entry, act 2: found the act "revoke"');
+    expect(() => read(shard, { act: 'role' })).toThrow('entry, act 2: found the act "role"');
   });
 
   test.each<readonly [string, JsonValue]>([
@@ -52,6 +77,15 @@ describe('acts', () => {
     ['half a use', { ...invite, uses: 0.5 }],
     ['uses as text', { ...invite, uses: '1' }],
     ['an expiry that is null', { ...invite, expiresAt: null }],
+    ['a cut whose writer is null', { ...cut, writer: null }],
+    ['a cut without its fence', without(cut, 'fence')],
+    ['a cut without its head', without(cut, 'head')],
+    ['a cut that opens epoch 1', { ...cut, epoch: 1 }],
+    ['a cut beyond the last epoch', { ...cut, epoch: 2 ** 32 }],
+    ['a cut with its destination first', { act: 'cut', destination: cut.destination as string, ...cut }],
+    ['a cut with a field too many', { ...cut, tail: 1 }],
+    ['a revocation of nobody', without(revoke, 'device')],
+    ['a revocation with a reason', { ...revoke, why: 'stolen' }],
   ])('%s is refused', (_what, json) => {
     expect(() => read(json)).toThrow(badAct);
   });

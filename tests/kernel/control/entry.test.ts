@@ -41,7 +41,7 @@ describe('entry', () => {
     ['no acts', utf8('[]'), { kind: 'corrupt', reason: 'badAct' }],
     ['a prototype', utf8('[{"__proto__":1}]'), { kind: 'corrupt', reason: 'badJson' }],
     ['bytes that are not UTF-8', fill(0xff, 4), { kind: 'corrupt', reason: 'badUtf8' }],
-    ['a newer act', utf8('[{"act":"revoke"}]'), { kind: 'upgradeNeeded', reason: 'unknownAct' }],
+    ['a newer act', utf8('[{"act":"role"}]'), { kind: 'upgradeNeeded', reason: 'unknownAct' }],
   ])('acts with %s are refused', async (_what, acts, expected) => {
     const bytes = await entryOf(acts);
     expect(() => decodeControlEntry(bytes, 'entry')).toThrow(expect.objectContaining(expected));

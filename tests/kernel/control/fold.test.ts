@@ -114,7 +114,7 @@ describe('an entry', () => {
 
   test('with an act that the decoder should have stopped is a defect, not a guess', async () => {
     const entry = decodeControlEntry(await world.entry(owner, [relayAct()]), 'entry');
-    const later = { ...entry, acts: [{ act: 'revoke' } as unknown as Act] };
+    const later = { ...entry, acts: [{ act: 'role' } as unknown as Act] };
     const judged = judgeEntry(verifier, world.state, later, { slot: slot(world.next), time: at(99) });
     await expect(judged).rejects.toMatchObject({ kind: 'misuse', reason: 'unreachable' });
   });
@@ -273,8 +273,8 @@ describe('shard', () => {
     const state = world.state as ControlState;
     const id = shardIdOf(workspace, fill(0x70, 16));
     const expected = { id, kind: 'till', name: 'till-1', epoch: 1, writer: keyIdOf(writer.publicKey) };
-    expect(shardOf(state, id)).toEqual(expected);
-    expect(shardNamed(state, 'till', 'till-1')).toEqual(expected);
+    expect(shardOf(state, id)).toMatchObject(expected);
+    expect(shardNamed(state, 'till', 'till-1')).toMatchObject(expected);
     expect(shardNamed(state, 'till', 'till-2')).toBeUndefined();
     expect(shardNamed(state, 'catalogue', 'till-1')).toBeUndefined();
     expect(deviceOf(state, keyIdOf(writer.publicKey))?.role).toBe('writer');

@@ -11,6 +11,7 @@ import { decodeFrames, encodeFrames } from '../../../kernel/relay-api.ts';
 import { encodePackedRun, readPackedRun, unpackRun } from '../../../kernel/run.ts';
 import { encodeSeal, readSeal } from '../../../kernel/seal.ts';
 import { decodeSlotObject } from '../../../kernel/segment.ts';
+import { decodeTail, encodeTail } from '../../../kernel/tail.ts';
 import type { ShardId } from '../../../kernel/units.ts';
 import { webDeflate } from '../../../kernel/web/web-deflate.ts';
 import { type ObjectKind, Reader } from '../../../kernel/wire.ts';
@@ -100,6 +101,14 @@ export const decoders: readonly DecoderCase[] = [
     layout: 'receipt',
     decode: (bytes) => decodeReceipt(bytes, 'receipt'),
     encode: encodeReceipt,
+  },
+  {
+    name: 'tail',
+    sample: vector('tail'),
+    kind: 'tail',
+    layout: 'tail',
+    decode: (bytes) => decodeTail(bytes, 'tail'),
+    encode: encodeTail,
   },
   {
     name: 'push with a receipt',

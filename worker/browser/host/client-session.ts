@@ -12,6 +12,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { Bootstrap, GenesisConsent } from '../../engine/follow.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
+import type { OutboxItem } from '../../engine/outbox-acts.ts';
 import type { OwnShard } from '../../engine/own-shard.ts';
 import type { Published } from '../../engine/publish.ts';
 import type { SaveSource } from '../../engine/save.ts';
@@ -56,6 +57,7 @@ export class ClientSession implements EngineCalls {
 
   pass(event: EngineEvent): void {
     if (event.kind === 'committed') this.tell({ kind: 'committed', shard: event.shard, seq: event.seq });
+    if (event.kind === 'stranded') this.tell(event);
     this.#statusSoon(statusEveryMs);
   }
 
@@ -113,6 +115,26 @@ export class ClientSession implements EngineCalls {
 
   flush(handle: string): Promise<Outcome<void>> {
     return answer(() => this.#engine().shard(handle).flush());
+  }
+
+  outbox(handle: string): Promise<Outcome<readonly OutboxItem[]>> {
+    return answer(() => this.#engine().shard(handle).outbox());
+  }
+
+  retryEntry(handle: string, id: string): Promise<Outcome<void>> {
+    return answer(() => this.#engine().shard(handle).retryEntry(id));
+  }
+
+  discardEntry(handle: string, id: string): Promise<Outcome<void>> {
+    return answer(() => this.#engine().shard(handle).discardEntry(id));
+  }
+
+  exportEntry(handle: string, id: string): Promise<Outcome<Uint8Array<ArrayBuffer>>> {
+    return answer(() => this.#engine().shard(handle).exportEntry(id));
+  }
+
+  importTail(handle: string, tail: Uint8Array): Promise<Outcome<string>> {
+    return answer(() => this.#engine().shard(handle).importTail(tail));
   }
 
   publish(handle: string): Promise<Outcome<Published>> {

@@ -5,6 +5,7 @@ import { FoldlogError } from '../../../kernel/errors.ts';
 import type { CommandInput, CommandNames, OpInput, OpNames, OpPayload, ShardDefinition } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
 import type { LiveSpec } from '../../engine/live.ts';
+import type { OutboxItem } from '../../engine/outbox-acts.ts';
 import type { Published } from '../../engine/publish.ts';
 import type { Durability, SaveSource } from '../../engine/save.ts';
 import { unknownRetryDelaysMs } from '../bounds.ts';
@@ -32,7 +33,8 @@ export interface Saved {
   readonly ref: GroupRef;
   /**
    * Resolves once a receipt of the relay covers the group, which may take days offline. Pending for ever in a workspace without a relay;
-   * rejects when the workspace is closed first: `status` tells how far it came, once it is open again.
+   * rejects when the workspace is closed first: `status` tells how far it came, once it is open again. Rejects `fenced` `stranded` when the shard was taken
+   * over before the group was committed: it is kept in the outbox and saved again under the same id, where the workspace says.
    */
   readonly committed: Promise<void>;
 }
@@ -54,6 +56,7 @@ export type RowsOf<Queries extends readonly Sql<unknown>[]> = {
 };
 
 interface Waiter {
+  readonly epoch: number;
   readonly lastSeq: number;
   readonly resolve: () => void;
   readonly reject: (error: FoldlogError) => void;
@@ -73,6 +76,8 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
   readonly #handle: string;
   #waiters: Waiter[] = [];
   #committedSeq: number;
+  /** Where epochs were cut off, as far as this page was told. */
+  readonly #cuts: { readonly epoch: number; readonly seq: number }[] = [];
   #closed: FoldlogError | undefined;
 
   /** Made by `Workspace.open`. */
@@ -132,6 +137,47 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     return this.#host.link.call('read', (engine) => engine.publish(this.#handle));
   }
 
+  /** Groups that were saved here and could not be committed in their place, because the shard was taken over; and what became of each. */
+  outbox(): Promise<readonly OutboxItem[]> {
+    return this.#host.link.call('read', (engine) => engine.outbox(this.#handle));
+  }
+
+  /** Has a refused or discarded group of the outbox tried again. @throws {FoldlogError} `misuse` `notStranded`, `noPlace` */
+  retry(id: string): Promise<void> {
+    return this.#host.link.call('read', (engine) => engine.retryEntry(this.#handle, id));
+  }
+
+  /** Lets a waiting or refused group of the outbox be: it is not saved again. Its bytes stay, and `retry` takes it back. @throws {FoldlogError} `misuse` `notStranded` */
+  discard(id: string): Promise<void> {
+    return this.#host.link.call('read', (engine) => engine.discardEntry(this.#handle, id));
+  }
+
+  /** A group of the outbox with its proof, to be taken by hand to an admin's device that writes its destination. It stays here until it is discarded. */
+  exportEntry(id: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#host.link.call('read', (engine) => engine.exportEntry(this.#handle, id));
+  }
+
+  /**
+   * Takes what `exportEntry` gave on another device into this shard's outbox, verified, from where it is saved here under its own id. The device is an admin's, who
+   * so gives its word that the group belongs. Gives the group's id; the same once more changes nothing.
+   * @throws {FoldlogError} `corrupt`: it does not verify · `misuse` `wrongDestination`, `needsAttest` · `unavailable` `controlBehind`
+   */
+  importTail(tail: Uint8Array): Promise<string> {
+    return this.#host.link.call('read', (engine) => engine.importTail(this.#handle, tail));
+  }
+
+  /** The workspace tells that an epoch was cut off: what stood above will not be committed there. */
+  noteStranded(epoch: number, seq: number): void {
+    this.#cuts.push({ epoch, seq });
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter((waiter) => !this.#isStranded(waiter));
+    for (const waiter of waiters) if (this.#isStranded(waiter)) waiter.reject(strandedGroup(this.#handle, waiter.lastSeq));
+  }
+
+  #isStranded(place: { readonly epoch: number; readonly lastSeq: number }): boolean {
+    return this.#cuts.some(({ epoch, seq }) => place.epoch <= epoch && place.lastSeq > seq);
+  }
+
   /** The workspace tells of a receipt. */
   noteCommitted(seq: number): void {
     if (seq <= this.#committedSeq) return;
@@ -165,7 +211,7 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
   }
 
   #saved(group: string, { isRelaxed, ...place }: SavedPlace): Saved {
-    const committed = (): Promise<void> => this.#committed(place.lastSeq);
+    const committed = (): Promise<void> => this.#committed(place);
     return {
       kind: isRelaxed ? 'relaxed' : 'saved',
       ref: { shard: this.#handle, ...place, group },
@@ -176,11 +222,26 @@ export class Shard<D extends ShardDefinition = ShardDefinition> {
     };
   }
 
-  #committed(lastSeq: number): Promise<void> {
+  #committed({ epoch, lastSeq }: { readonly epoch: number; readonly lastSeq: number }): Promise<void> {
+    if (this.#isStranded({ epoch, lastSeq })) return quiet(Promise.reject(strandedGroup(this.#handle, lastSeq)));
     if (lastSeq <= this.#committedSeq) return Promise.resolve();
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
-    const promise = new Promise<void>((resolve, reject) => this.#waiters.push({ lastSeq, resolve, reject }));
-    promise.catch(() => undefined); // closing a workspace is not an error of whoever dropped this promise
-    return promise;
+    const promise = new Promise<void>((resolve, reject) => this.#waiters.push({ epoch, lastSeq, resolve, reject }));
+    return quiet(promise);
   }
 }
+
+/** Closing a workspace, or a take-over, is not an error of whoever dropped this promise. */
+function quiet(promise: Promise<void>): Promise<void> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+const strandedGroup = (handle: string, lastSeq: number): FoldlogError =>
+  new FoldlogError('fenced', {
+    where: `shard ${handle}`,
+    reason: 'stranded',
+    found: `a group up to seq ${lastSeq} that cannot be committed there any more`,
+    expected: 'a shard that was not taken over',
+    todo: 'nothing is lost: see outbox()',
+  });

@@ -221,6 +221,9 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
       case 'committed':
         this.#shards.get(news.shard)?.noteCommitted(news.seq);
         break;
+      case 'stranded':
+        this.#shards.get(news.shard)?.noteStranded(news.epoch, news.seq);
+        break;
       case 'live':
         this.#live.get(news.id)?.rows.take(news.patch);
         break;

@@ -1,0 +1,130 @@
+// Two tills over a relay core, each with a network of its own: one writes a shard, the other, an admin, follows it and may take it over.
+
+import { type GroupId, groupId } from '../../kernel/units.ts';
+import { memoryStore, type ObjectStore, type Relay } from '../../relay/index.ts';
+import { sql } from '../../shards/index.ts';
+import type { OwnShard } from '../../worker/engine/own-shard.ts';
+import { filesIn } from './damage.ts';
+import { line, till } from './shop.ts';
+import { type DeviceOptions, SimDevice } from './sim-device.ts';
+import { calm, type NetworkFaults, simHttp, simRelay } from './sim-relay.ts';
+import { SimWorld } from './sim-world.ts';
+
+export const salesQuery = sql<{ n: number }>`SELECT count(DISTINCT sale) AS n FROM saleLine`;
+
+export class TwoTills {
+  readonly world: SimWorld;
+  readonly store: ObjectStore = memoryStore();
+  readonly relay: Relay;
+  readonly first: SimDevice;
+  readonly second: SimDevice;
+  readonly firstNet: NetworkFaults = calm();
+  readonly secondNet: NetworkFaults = calm();
+  readonly #ids: () => GroupId;
+  readonly #options: DeviceOptions;
+  #sales = 0;
+
+  constructor(seed: number, options: DeviceOptions = {}) {
+    this.#options = options;
+    this.world = new SimWorld(seed);
+    this.relay = simRelay(this.world, this.store);
+    const random = this.world.random('ids');
+    this.#ids = () => groupId(random.bytes(16));
+    this.first = new SimDevice(this.world, 'first', [till], simHttp(this.world, this.relay, 'first', this.firstNet), options);
+    this.second = new SimDevice(this.world, 'second', [till], simHttp(this.world, this.relay, 'second', this.secondNet), options);
+  }
+
+  /** A workspace of the second till's; the first joined as a writer, opened its shard and sold; the second follows. */
+  async begin(sales = 3): Promise<OwnShard> {
+    await this.second.boot();
+    await this.second.engine.create({ workspace: 'acme', device: 'Office' });
+    const link = await this.waited('invite', () => this.second.engine.invite({ role: 'writer' }));
+    await this.first.boot();
+    await this.world.finish('join', this.first.engine.join(link, 'Till 1'));
+    const shard = await this.open(this.first);
+    await this.sell(shard, sales);
+    await this.committed(shard);
+    await this.second.engine.follow('till/*');
+    await this.world.run('the second till is level', async () => (await this.followedSeq()) === shard.store.head.seq);
+    return shard;
+  }
+
+  /** One more device, on a calm network. */
+  device(name: string): SimDevice {
+    return new SimDevice(this.world, name, [till], simHttp(this.world, this.relay, name, calm()), this.#options);
+  }
+
+  /** A reader that follows all tills. */
+  async screen(name: string): Promise<SimDevice> {
+    const link = await this.waited('invite', () => this.second.engine.invite({ role: 'reader' }));
+    const device = this.device(name);
+    await device.boot();
+    await this.world.finish('join', device.engine.join(link, name));
+    await device.engine.follow('till/*');
+    return device;
+  }
+
+  /** A device with the files, markers and key that this one has now: a restored backup, a copied profile. */
+  cloneOf(device: SimDevice): SimDevice {
+    const clone = this.device(`${device.name} copy`);
+    clone.disk.load(device.disk.image());
+    clone.pages.load(device.pages.state);
+    clone.vault.copyFrom(device.vault);
+    return clone;
+  }
+
+  /** Takes the files of shards away and leaves the workspace file, markers and key. */
+  evictShards(device: SimDevice): void {
+    device.stop('kill');
+    for (const [path, file] of filesIn(device.disk.image())) if (file.startsWith('/s-')) device.disk.remove(path);
+    device.pages.edit(({ files, pages }) => {
+      for (const file of [...files.keys()].filter((name) => name.startsWith('/s-'))) {
+        files.delete(file);
+        pages.delete(file);
+      }
+    });
+  }
+
+  /** A call that needs the relay, again while it is `unavailable`. */
+  waited<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const again = async (): Promise<T> => {
+      for (;;) {
+        try {
+          return await work();
+        } catch (error) {
+          if ((error as { kind?: string }).kind !== 'unavailable') throw error;
+          await new Promise<void>((resolve) => this.world.scheduler.after(200, resolve));
+        }
+      }
+    };
+    return this.world.finish(what, again());
+  }
+
+  async open(device: SimDevice, name = 'till-1'): Promise<OwnShard> {
+    return device.engine.shard(await device.engine.openShard('till', name));
+  }
+
+  async sell(shard: OwnShard, sales = 1): Promise<void> {
+    for (let i = 0; i < sales; i++) {
+      const sale = `s${this.#sales++}`;
+      await shard.save(this.#ids(), { kind: 'ops', inputs: [line(sale, 'tea'), line(sale, 'cup')] });
+    }
+  }
+
+  committed(shard: OwnShard): Promise<void> {
+    return this.world.run('everything saved is committed', () => shard.committed.seq === shard.store.head.seq);
+  }
+
+  async followedSeq(device: SimDevice = this.second, name = 'till-1'): Promise<number | undefined> {
+    return (await device.engine.status()).followed.find((shard) => shard.name === name)?.seq;
+  }
+
+  takeOver(device: SimDevice = this.second): Promise<string> {
+    return this.waited('take over', () => device.engine.takeOver('till', 'till-1'));
+  }
+
+  async sales(device: SimDevice): Promise<number | undefined> {
+    const [[row] = []] = (await device.engine.readAcross('till/*', [salesQuery])) as readonly (readonly { readonly n: number }[])[];
+    return row?.n;
+  }
+}
