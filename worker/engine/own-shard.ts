@@ -1,9 +1,8 @@
-// One shard this device writes: store, save queue, pusher, publisher and live queries, put together. The only file that knows them all.
+// One shard this device writes: store, save queue, pusher, upkeep and live queries, put together. The only file that knows them all.
 
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Clock, Scheduler } from '../../kernel/ports.ts';
 import { type GroupId, type Head, noHash } from '../../kernel/units.ts';
-import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn } from './audit.ts';
 import type { GroupPlace } from './chain-log.ts';
@@ -12,13 +11,15 @@ import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts } from './loop.ts';
-import { type Published, Publisher, type PublishPorts } from './publish.ts';
+import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
 import { rebuildFromLog } from './rebuild.ts';
 import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
+import type { TruncateRun } from './truncate.ts';
+import { Upkeep, type UpkeepStatus } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
@@ -46,6 +47,8 @@ export interface OwnShardStatus {
   readonly push: PushState;
   readonly retryAtMs: number | undefined;
   readonly checkpointSeq: number;
+  /** Publishing and truncating; undefined in a workspace without a relay. */
+  readonly upkeep: UpkeepStatus | undefined;
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
 }
@@ -58,7 +61,7 @@ export class OwnShard {
   readonly #ports: OwnShardPorts;
   readonly #queue: SaveQueue;
   readonly #pusher: Pusher | undefined;
-  readonly #publisher: Publisher | undefined;
+  readonly #upkeep: Upkeep | undefined;
   readonly #pushLoop: Loop | undefined;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
@@ -81,8 +84,11 @@ export class OwnShard {
     if (ports.sync === undefined) return;
     const wakePush = (): void => this.#pushLoop?.wake();
     this.#pusher = new Pusher(ports.sync, store, control, (head) => this.#committed(head), events.onState);
-    this.#publisher = new Publisher(ports.sync, pool, store, this.#pusher, control, wakePush);
     const pusher = this.#pusher;
+    this.#upkeep = new Upkeep({ ...ports, ...ports.sync }, pool, { store, pusher, control }, wakePush, {
+      onState: events.onState,
+      onDamage: (error) => this.refuseSaves(error),
+    });
     this.#pushLoop = new Loop(ports, () => pusher.round());
     wakePush();
   }
@@ -105,12 +111,17 @@ export class OwnShard {
    * Looks at everything of this shard on disk. Damage to the log closes it for saves, which would build on it; damage to the state is told, for what was
    * saved is in the log, and the next generation of the file is filled from it while saves wait; damage to the table of ids is put right from the log.
    */
-  async audit(pool: StoragePool): Promise<AuditReport> {
+  audit(pool: StoragePool): Promise<AuditReport> {
+    return this.#upkeep === undefined ? this.#auditNow(pool) : this.#upkeep.withWholeLog(() => this.#auditNow(pool));
+  }
+
+  async #auditNow(pool: StoragePool): Promise<AuditReport> {
     const verdict = await auditOwn(this.#ports, pool, this.store);
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
     if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool);
+    this.#upkeep?.suspect(verdict.kind === 'damaged' && verdict.part !== 'ids');
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
@@ -118,7 +129,7 @@ export class OwnShard {
 
   /** Never under a checkpoint that is being made from the present file: the next audit finds the same again. */
   async #rebuild(pool: StoragePool): Promise<void> {
-    if (this.#publisher?.isRunning === true) return;
+    if (this.#upkeep?.publisher.isRunning === true) return;
     const { store } = this;
     const older = store.file;
     await store.mutex.own('other', async () => {
@@ -162,15 +173,23 @@ export class OwnShard {
 
   /** @throws {FoldlogError} see publish.ts; `misuse` `noRelay` in a workspace without one */
   publish(): Promise<Published> {
-    if (this.#publisher === undefined) {
-      throw FoldlogError.misuse({ where: 'publish', reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-    }
-    return this.#publisher.publish();
+    return this.#requireUpkeep('publish').publish();
+  }
+
+  /** Lets go at once of what may go, instead of when it is worth it. @throws {FoldlogError} see truncate.ts; `misuse` `noRelay` */
+  truncate(): Promise<TruncateRun> {
+    return this.#requireUpkeep('truncate').truncate();
+  }
+
+  #requireUpkeep(where: string): Upkeep {
+    if (this.#upkeep !== undefined) return this.#upkeep;
+    throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
   }
 
   /** The network is back, the control log changed, or a person asked. */
   wake(atOnce: boolean): void {
     this.#pushLoop?.wake(atOnce);
+    if (atOnce) this.#upkeep?.wake(true);
   }
 
   get isPushIdle(): boolean {
@@ -195,7 +214,8 @@ export class OwnShard {
       exposedOps: this.store.exposedOps,
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
-      checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
+      checkpointSeq: this.#upkeep?.publisher.noted?.head.seq ?? 0,
+      upkeep: this.#upkeep?.status(),
       audit: this.#audit,
     }));
   }
@@ -205,6 +225,7 @@ export class OwnShard {
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
+    await this.#upkeep?.close();
     await this.#pushLoop?.stop();
     await this.store.mutex.own('other', async () => {
       await this.store.makeDurable().catch(() => undefined);
@@ -220,11 +241,7 @@ export class OwnShard {
 
   #committed(head: Head): void {
     this.#events.onCommitted(head);
-    const publisher = this.#publisher;
-    if (publisher === undefined || publisher.isRunning) return;
-    const plan = planPublish({ committedSeq: head.seq, checkpointSeq: publisher.checkpointSeq });
-    // A checkpoint nobody waits for: when it fails, the next receipt tries again.
-    if (plan.kind === 'publish') publisher.publish().then(this.#events.onState, () => undefined);
+    this.#upkeep?.wake();
   }
 
   /** One run for all changes that came meanwhile. */

@@ -11,8 +11,10 @@ import type { StoragePool } from './storage-pool.ts';
 
 /** `FOLD`, in the header of every database file of ours. */
 const applicationId = 0x464f4c44;
-/** Version of the tables below. */
-const layoutVersion = 1;
+/** Of every database file of ours. */
+export const pageBytes = 8192;
+/** Version of the tables below. 2: `foldlog_past`. */
+const layoutVersion = 2;
 
 /** Kept in every checkpoint image: part of the state (decision 0003). */
 export const replicatedDdl = [
@@ -20,12 +22,17 @@ export const replicatedDdl = [
   PRIMARY KEY (shard, epoch, first_seq)) STRICT, WITHOUT ROWID`,
 ];
 
+/** Groups that were truncated, the newest of them: what a call that asks again is told. By seq, so that truncating appends to it (decision 0012). */
+const pastDdl =
+  'CREATE TABLE foldlog_past (last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, epoch INTEGER NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL) STRICT';
+
 /** This device's own: the log and where it stands. */
 const localDdl = [
   'CREATE TABLE foldlog_meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID',
   `CREATE TABLE foldlog_group (last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL,
   header BLOB NOT NULL, salt BLOB NOT NULL, body BLOB NOT NULL, seal BLOB) STRICT`,
   'CREATE TABLE foldlog_id (id BLOB PRIMARY KEY, last_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID',
+  pastDdl,
   'CREATE TABLE foldlog_receipt (seq INTEGER PRIMARY KEY, receipt BLOB NOT NULL) STRICT',
 ];
 
@@ -96,7 +103,7 @@ export function createShardFile(
 
 /** What a file is given before its first table, once and for all. */
 export function setUp(db: Database): void {
-  db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+  db.exec(`PRAGMA page_size=${pageBytes}; PRAGMA auto_vacuum=incremental`);
 }
 
 /** Empty, with the signature by which a file is known as ours. */
@@ -143,6 +150,7 @@ export async function openShardFile(
     }
     requireSchema(meta, file, definition);
     setPragmas(db, pool);
+    upgradeLayout(db);
     const isOfThisFold = isSameBytes(meta.bytes('foldId') ?? new Uint8Array(), definition.foldId);
     if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...localDdl]);
     return db;
@@ -166,6 +174,15 @@ export function requireSchemaTexts(db: Database, file: string, declared: readonl
     reason: 'damagedSchema',
     found: `${stored.filter((text) => !wanted.has(text)).length} of ${stored.length} tables and indexes with another text`,
     expected: `the ${wanted.size} declared ones`,
+  });
+}
+
+/** One transaction; a file of the older layout is whole before and after it. */
+function upgradeLayout(db: Database): void {
+  if (db.value('PRAGMA user_version') === layoutVersion) return;
+  db.transaction(() => {
+    db.exec(pastDdl);
+    db.exec(`PRAGMA user_version=${layoutVersion}`);
   });
 }
 
