@@ -50,16 +50,29 @@ export async function startReplica(
     if (db !== undefined) return { db, path: 'open' };
     pool.remove(place.file);
   }
-  const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
-  const statement = answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
+  const newest = await fetchNewest(ports, at, place);
   await pool.reserve(1);
-  if (statement === undefined) {
+  if (newest === undefined) {
     const db = createShardFile(pool, place.file, place.definition, place.identity);
     return { db, path: 'genesis' };
   }
+  const where = checkpointOf(place.identity);
+  return { db: await loadImage(pool, place, newest.checkpoint, newest.image, where), path: 'checkpoint' };
+}
+
+const checkpointOf = ({ kind, name }: ShardIdentity): string => `checkpoint of ${kind}/${name}`;
+
+/** The newest checkpoint of a shard with its image, statement and chunks checked; the pages are not yet. Undefined when there is none. */
+export async function fetchNewest(
+  ports: BootstrapPorts,
+  at: { readonly workspace: WorkspaceId; readonly control: ControlState },
+  place: Omit<ReplicaPlace, 'file'>,
+): Promise<{ readonly checkpoint: Checkpoint; readonly image: Bytes } | undefined> {
+  const where = checkpointOf(place.identity);
+  const statement = answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
+  if (statement === undefined) return undefined;
   const checkpoint = await requireCheckpoint(ports.verifier, at.control, place, statement, where);
-  const image = await fetchImage(ports, at.workspace, checkpoint, where);
-  return { db: await loadImage(pool, place, checkpoint, image, where), path: 'checkpoint' };
+  return { checkpoint, image: await fetchImage(ports, at.workspace, checkpoint, where) };
 }
 
 /** Undefined when the file was being loaded and never became ready. */
@@ -79,7 +92,7 @@ async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Pro
 async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
-  place: ReplicaPlace,
+  place: Omit<ReplicaPlace, 'file'>,
   bytes: Bytes,
   where: string,
 ): Promise<Checkpoint> {

@@ -5,6 +5,7 @@ import type { Clock, Scheduler } from '../../kernel/ports.ts';
 import { type GroupId, type Head, noHash } from '../../kernel/units.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn } from './audit.ts';
+import { fetchNewest } from './bootstrap.ts';
 import type { GroupPlace } from './chain-log.ts';
 import type { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
@@ -14,7 +15,7 @@ import { Loop, type LoopPorts } from './loop.ts';
 import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
-import { rebuildFromLog } from './rebuild.ts';
+import { type RebuildStart, rebuildFromLog } from './rebuild.ts';
 import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -59,6 +60,7 @@ type OnError = (error: FoldlogError) => void;
 export class OwnShard {
   readonly store: ShardStore;
   readonly #ports: OwnShardPorts;
+  readonly #control: ControlReplica;
   readonly #queue: SaveQueue;
   readonly #pusher: Pusher | undefined;
   readonly #upkeep: Upkeep | undefined;
@@ -74,6 +76,7 @@ export class OwnShard {
     this.store = store;
     this.#ports = ports;
     this.#events = events;
+    this.#control = control;
     const { epoch } = store.log.base;
     this.#queue = new SaveQueue(
       ports,
@@ -127,17 +130,36 @@ export class OwnShard {
     return this.#audit;
   }
 
-  /** Never under a checkpoint that is being made from the present file: the next audit finds the same again. */
+  /**
+   * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
+   * finds the same again.
+   */
   async #rebuild(pool: StoragePool): Promise<void> {
     if (this.#upkeep?.publisher.isRunning === true) return;
     const { store } = this;
+    const start = store.log.base.head.seq === 0 ? undefined : await this.#fetchStart();
+    if (start === undefined && store.log.base.head.seq !== 0) return;
     const older = store.file;
     await store.mutex.own('other', async () => {
-      const { file, db } = await rebuildFromLog(pool, store);
+      const { file, db } = await rebuildFromLog(pool, store, start);
       store.moveTo(file, db);
       await succeed(pool, this.#ports.vault, { older, newer: file });
     });
     void this.#runLive();
+  }
+
+  /** Undefined while the relay is away or has none. */
+  async #fetchStart(): Promise<RebuildStart | undefined> {
+    const { sync } = this.#ports;
+    const { workspace, state } = this.#control;
+    if (sync === undefined || workspace === undefined || state === undefined) return undefined;
+    try {
+      const newest = await fetchNewest(sync, { workspace, control: state }, this.store);
+      return newest === undefined ? undefined : { head: newest.checkpoint.head, image: newest.image };
+    } catch (error) {
+      if (error instanceof FoldlogError && error.kind === 'unavailable') return undefined;
+      throw error;
+    }
   }
 
   get audited(): AuditReport | undefined {

@@ -1,15 +1,18 @@
 // Fills the next generation of an own shard's file from its log: the answer to damaged state under a sound log. Log, ids, receipts and cursors are
-// copied as they are, the state is folded again, and all of it is one transaction: the file is nothing until that commits.
+// copied as they are, the state is folded again, from genesis or on a checkpoint, and all of it is one transaction: the file is nothing until that commits.
 
+import { type Bytes, isSameBytes } from '../../kernel/bytes.ts';
 import { decodeGroupHeader } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { decodeOps } from '../../kernel/op-body.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
+import type { Head } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
+import type { ChainLog } from './chain-log.ts';
 import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { nextFile } from './generations.ts';
-import { imageDdl } from './image.ts';
+import { imageDdl, requireImage } from './image.ts';
 import { createLocalTables, Meta, readBase, setExclusive, setPragmas, setUp } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
@@ -21,46 +24,79 @@ export interface Rebuilt {
 /** Rows copied between two looks into the source. */
 const rowsPerCopy = 256;
 
+/** Where folding begins when the log does not reach genesis: a checkpoint whose statement and chunks were checked, at a head of this log. */
+export interface RebuildStart {
+  readonly head: Head;
+  readonly image: Bytes;
+}
+
 /**
  * The caller has the shard's mutex, so that saves wait, and knows that the log is sound. The source is only read. Needs as much room again as the file.
- * @throws {FoldlogError} `corrupt` `noBase` when the log does not begin at genesis; `storageFull`; what a reducer throws; the new file is gone then
+ * @throws {FoldlogError} `corrupt` `noBase` when the log does not begin at genesis and `start` is no head of it, `badImage`; `storageFull`; what a reducer
+ * throws; the new file is gone then
  */
 export async function rebuildFromLog(
   pool: StoragePool,
-  from: { readonly file: string; readonly db: Database; readonly definition: ShardDefinition },
+  from: { readonly file: string; readonly db: Database; readonly log: ChainLog; readonly definition: ShardDefinition },
+  start?: RebuildStart,
 ): Promise<Rebuilt> {
   const base = readBase(new Meta(from.db)).head;
-  if (base.seq !== 0) {
+  const startHash = start === undefined ? undefined : from.log.hashAt(start.head.seq);
+  const isOurs = start !== undefined && startHash !== undefined && isSameBytes(startHash, start.head.hash);
+  if (base.seq !== 0 && !isOurs) {
     throw FoldlogError.corrupt({
       where: from.file,
       reason: 'noBase',
-      found: `a log that begins after seq ${base.seq}`,
-      expected: 'one from genesis',
+      found: `a log that begins after seq ${base.seq}${start === undefined ? '' : ` and a checkpoint at seq ${start.head.seq} that is not in it`}`,
+      expected: 'one from genesis, or a checkpoint to fold it on',
     });
   }
+  const seed = base.seq === 0 ? undefined : start;
   await pool.reserve(1);
   const file = nextFile(from.file);
   if (pool.has(file)) pool.remove(file); // of a rebuild that failed
-  const db = pool.create(file);
+  let db: Database | undefined;
   try {
-    setExclusive(db, pool);
-    setUp(db);
-    setPragmas(db, pool);
-    db.transaction(() => {
-      for (const statement of imageDdl(from.definition)) db.exec(statement);
-      createLocalTables(db);
-      for (const table of ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_receipt']) copyTable(from.db, db, table);
-      const folder = new Folder(from.definition, db);
-      for (let at = { seq: 0, isEnd: false }; !at.isEnd; ) at = foldNext({ db, file }, folder, at.seq);
+    const next = await openNext(pool, file, from.definition, seed);
+    db = next;
+    next.transaction(() => {
+      if (seed === undefined) for (const statement of imageDdl(from.definition)) next.exec(statement);
+      createLocalTables(next);
+      for (const table of ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_past', 'foldlog_receipt'])
+        copyTable(from.db, next, table);
+      const folder = new Folder(from.definition, next);
+      for (let at = { seq: seed?.head.seq ?? 0, isEnd: false } as FoldPlace; !at.isEnd; ) at = foldNext({ db: next, file }, folder, at.seq);
     });
     await pool.flush(file);
-    return { file, db };
+    return { file, db: next };
+  } catch (error) {
+    const failure = db?.failure(error, file) ?? error;
+    db?.close();
+    if (pool.has(file)) pool.remove(file);
+    throw failure;
+  }
+}
+
+/** Empty, or with the state of a checkpoint; without a table of this device's own it is nothing to a start that finds it. */
+async function openNext(pool: StoragePool, file: string, definition: ShardDefinition, seed: RebuildStart | undefined): Promise<Database> {
+  if (seed !== undefined) await pool.importImage(file, seed.image);
+  const db = seed === undefined ? pool.create(file) : await pool.open(file);
+  try {
+    setExclusive(db, pool);
+    if (seed === undefined) setUp(db);
+    else requireImage(db, definition, `checkpoint at seq ${seed.head.seq}`);
+    setPragmas(db, pool);
+    return db;
   } catch (error) {
     const failure = db.failure(error, file);
     db.close();
-    pool.remove(file);
     throw failure;
   }
+}
+
+interface FoldPlace {
+  readonly seq: number;
+  readonly isEnd: boolean;
 }
 
 /** In key order, by key: nothing of the source stays open. */
@@ -87,11 +123,7 @@ function copyTable(source: Database, target: Database, table: string): void {
 }
 
 /** Folds the stored group behind `after`, from a log that was verified. `folder` may stand on another database than the log. */
-export function foldNext(
-  log: { readonly db: Database; readonly file: string },
-  folder: Folder,
-  after: number,
-): { readonly seq: number; readonly isEnd: boolean } {
+export function foldNext(log: { readonly db: Database; readonly file: string }, folder: Folder, after: number): FoldPlace {
   const row = log.db.get<{ last_seq: number; header: Uint8Array; body: Uint8Array }>(
     'SELECT last_seq, header, body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1',
     [after],
