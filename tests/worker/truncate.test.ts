@@ -218,7 +218,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
       const { head, db } = await checkpointOf(shop);
       const residual = storedGroups(shard).filter(({ last_seq }) => last_seq > head.seq);
       expect(residual.length).toBe(3);
-    expect(shard.store.log.base.head).toEqual(head);
+      expect(shard.store.log.base.head).toEqual(head);
       expect(stateOf(foldInto(db, residual))).toBe(wanted);
       expect(done.published).toBeGreaterThan(0);
     },

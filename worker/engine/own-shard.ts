@@ -203,6 +203,11 @@ export class OwnShard {
     return this.#requireUpkeep('truncate').truncate();
   }
 
+  /** Takes note of a checkpoint that an earlier publish put up without hearing so. @throws {FoldlogError} see publish.ts; `misuse` `noRelay` */
+  settleCheckpoint(): Promise<boolean> {
+    return this.#requireUpkeep('publish').publisher.settle();
+  }
+
   #requireUpkeep(where: string): Upkeep {
     if (this.#upkeep !== undefined) return this.#upkeep;
     throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
