@@ -30,7 +30,7 @@ export interface PublishSoak {
   readonly loggedBytes: number;
   /** Of saves, from call to answer, and of the turns of upkeep that they may have waited for. */
   readonly saveMs: { readonly p50: number; readonly p99: number; readonly longest: number };
-  readonly longestTurnMs: number;
+  readonly longestTurnsMs: Readonly<Record<string, number>>;
   /** Acknowledged saves that are not in the state: here, and on the device that started from a checkpoint. */
   readonly lost: number;
   readonly lostOnOther: number;
@@ -172,7 +172,7 @@ async function soak({ backend, seconds, saveBytes }: { readonly backend: Backend
     uploadedBytes: upkeep.uploadedBytes,
     loggedBytes: upkeep.loggedBytes ?? 0,
     saveMs: { p50: at(0.5), p99: at(0.99), longest: at(1) },
-    longestTurnMs: Math.round(upkeep.longestTurnMs * 10) / 10,
+    longestTurnsMs: Object.fromEntries(Object.entries(upkeep.longestTurnsMs).map(([kind, ms]) => [kind, Math.round(ms * 10) / 10])),
     rows: Object.fromEntries(rows.map(({ sku, n }) => [sku, Number(n)])),
   };
 

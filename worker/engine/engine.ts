@@ -51,6 +51,7 @@ import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
+import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
@@ -212,7 +213,12 @@ export class Engine {
       own,
       lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      troubles: [...refused, ...this.#damages(), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
+      troubles: [
+        ...refused,
+        ...this.#damages(),
+        ...own.flatMap(largeFile),
+        ...(this.#follower?.failures().map(({ message }) => message) ?? []),
+      ],
       traffic: { ...this.#traffic },
     };
   }

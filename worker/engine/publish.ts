@@ -176,7 +176,7 @@ export class Publisher {
       extractImage(this.#ports, this.#pool, { file: store.file, definition: store.definition }, scratch, inTurn);
     let dropped = 'the file changed under the copy';
     const inTurn = (frozen: FrozenFile) => (slice: () => void) =>
-      this.#turns.own(() => {
+      this.#turns.own('copy', () => {
         if (frozen.isStanding() && store.walBytes() > frozenWalBytesMax) {
           dropped = `more than ${frozenWalBytesMax} bytes of new commits`;
           frozen.thaw();
@@ -196,14 +196,14 @@ export class Publisher {
       return { head, image: image ?? this.#drop(dropped) };
     }
     // The look is taken in the turn that freezes; its copying goes on after it.
-    const begun = await this.#turns.own(() => {
+    const begun = await this.#turns.own('checkpoint', () => {
       const at = freeze();
       return { ...at, copying: copy(inTurn(at.frozen)) };
     });
     try {
       return { head: begun.head, image: (await begun.copying) ?? this.#drop(dropped) };
     } finally {
-      await this.#turns.own(() => begun.frozen.thaw());
+      await this.#turns.own('checkpoint', () => begun.frozen.thaw());
     }
   }
 
@@ -270,7 +270,7 @@ export class Publisher {
 
   /** Only what this device's own key signed over a head of this log counts: the relay's word alone would let it delete a log. */
   async #settleWith(newest: Checkpoint): Promise<boolean> {
-    const isOfThisLog = await this.#turns.own(() => {
+    const isOfThisLog = await this.#turns.own('look', () => {
       const ours = this.#store.log.hashAt(newest.head.seq);
       const isNew = newest.head.seq > (this.noted?.head.seq ?? 0);
       return isNew && isSameBytes(newest.shard, this.#store.identity.id) && ours !== undefined && isSameBytes(ours, newest.head.hash);
@@ -296,7 +296,7 @@ export class Publisher {
   }
 
   async #note({ number, head }: NotedCheckpoint): Promise<void> {
-    await this.#turns.own(() => {
+    await this.#turns.own('note', () => {
       this.#store.db.transaction(() => {
         const meta = new Meta(this.#store.db);
         meta.set('checkpointSeq', head.seq);

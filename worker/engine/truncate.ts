@@ -33,8 +33,8 @@ export interface TruncateRun {
 
 /** A slice writes for half of its time; its COMMIT has the other half. */
 const workMsMax = sliceMsMax / 2;
-/** Groups verified between two looks at the clock. */
-const verifyGroupsAtOnce = 16;
+/** WAL that truncating gathers before it takes it into the file, a fraction of SQLite's own bound: what a save may have to wait for at once. */
+const jobWalBytesMax = 1024 * 1024;
 
 export class Truncator {
   readonly #ports: TruncatePorts;
@@ -85,7 +85,7 @@ export class Truncator {
    * @throws {FoldlogError} `corrupt` `damagedLog`: nothing was deleted on a log that does not verify; `storageFull`, `unavailable`: what was deleted stays so
    */
   async run(): Promise<TruncateRun> {
-    const { from, limit, fileBytes } = await this.#turns.own(() => ({
+    const { from, limit, fileBytes } = await this.#turns.own('look', () => ({
       from: this.#store.log.base.head,
       limit: this.limit(),
       fileBytes: this.#store.fileBytes().all,
@@ -99,11 +99,12 @@ export class Truncator {
         ({ isEnd } = done);
         to = done.head.seq;
         logBytes += done.bytes;
+        await this.#settleWal(jobWalBytesMax);
       }
       await this.#store.flush();
     }
     await this.vacuum();
-    const now = await this.#turns.own(() => this.#store.fileBytes().all);
+    const now = await this.#turns.own('look', () => this.#store.fileBytes().all);
     return { fromSeq: from.seq, toSeq: to, logBytes, freedBytes: Math.max(0, fileBytes - now) };
   }
 
@@ -111,13 +112,19 @@ export class Truncator {
   async vacuum(): Promise<void> {
     for (let isEnd = false; !isEnd && !this.#isClosed; ) {
       await this.#ports.scheduler.yield();
-      isEnd = await this.#turns.own(() => this.#vacuumSlice());
+      isEnd = await this.#turns.own('vacuum', () => this.#vacuumSlice());
+      await this.#settleWal(jobWalBytesMax);
     }
-    await this.#turns.own(() => {
-      // A copy that is being made wants the file as it is; the pages go when it is done.
-      if (!this.#store.isFrozen) this.#store.checkpointWal();
-    });
+    await this.#settleWal(0);
     await this.#store.flush();
+  }
+
+  /** Takes the WAL into the file when it is longer than `bytes`, before a save would have to: SQLite cannot divide it, so it is done while it is short. */
+  async #settleWal(bytes: number): Promise<void> {
+    await this.#turns.own('checkpoint', () => {
+      // A copy that is being made wants the file as it is; the pages go when it is done.
+      if (!this.#store.isFrozen && this.#store.walBytes() > bytes) this.#store.checkpointWal();
+    });
   }
 
   /** The whole log, not only what goes: what stays must be worth staying. */
@@ -125,11 +132,12 @@ export class Truncator {
     let place: LogPlace = { head: from, sealedSeq: from.seq, isEnd: false };
     while (!place.isEnd && !this.#isClosed) {
       await this.#ports.scheduler.yield();
-      place = await this.#turns.own(() => {
+      place = await this.#turns.own('verify', () => {
         const { db, identity, file } = this.#store;
         const until = this.#ports.clock.ticks() + workMsMax;
         let at = place;
-        do at = verifyGroups(db, identity, at, verifyGroupsAtOnce, file);
+        do
+          at = verifyGroups(db, identity, at, 1, file); // a body may be 4 MB
         while (!at.isEnd && !this.#mustEnd(until));
         return at;
       });
@@ -141,7 +149,7 @@ export class Truncator {
 
   async #slice(limit: Seq): Promise<Truncated> {
     await this.#ports.scheduler.yield();
-    return this.#turns.own(async () => {
+    return this.#turns.own('delete', async () => {
       const { db, log, file } = this.#store;
       const until = this.#ports.clock.ticks() + workMsMax;
       let done: Truncated;

@@ -14,7 +14,7 @@ import { Meta } from './shard-file.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 import { type TruncateRun, Truncator } from './truncate.ts';
-import { Turns } from './turns.ts';
+import { type LongestTurns, Turns } from './turns.ts';
 
 export type UpkeepJob = 'idle' | 'publishing' | 'truncating';
 
@@ -40,8 +40,8 @@ export interface UpkeepStatus {
   /** Checkpoint bytes that went out, and bytes of groups that were committed, since this file was made. */
   readonly uploadedBytes: number;
   readonly loggedBytes: number | undefined;
-  /** The longest turn of upkeep in which a save had to wait. */
-  readonly longestTurnMs: number;
+  /** How long a save may have waited for one turn of upkeep, by what the turn was for. */
+  readonly longestTurnsMs: LongestTurns;
 }
 
 export interface UpkeepPorts extends LoopPorts, PublishPorts {}
@@ -126,7 +126,7 @@ export class Upkeep {
       checkpoint: noted === undefined ? undefined : { number: noted.number, seq: noted.head.seq },
       uploadedBytes: this.publisher.uploadedBytes,
       loggedBytes: logBytes === undefined ? undefined : (meta.number('truncatedBytes') ?? 0) + logBytes,
-      longestTurnMs: this.#turns.longestMs,
+      longestTurnsMs: this.#turns.longest,
     };
   }
 
@@ -206,7 +206,7 @@ export class Upkeep {
 
   async #facts(): Promise<UpkeepFacts> {
     const logBytes = await this.#measure();
-    return this.#turns.own(() => {
+    return this.#turns.own('look', () => {
       const { all, free } = this.#store.fileBytes();
       return {
         committedSeq: this.#pusher.committed.seq,
@@ -224,7 +224,7 @@ export class Upkeep {
   async #measure(): Promise<number> {
     for (let isEnd = false; !isEnd; ) {
       await this.#ports.scheduler.yield();
-      isEnd = await this.#turns.own(() => {
+      isEnd = await this.#turns.own('look', () => {
         const { db, log } = this.#store;
         const base = log.base.head.seq;
         const known = this.#measured;
@@ -237,3 +237,15 @@ export class Upkeep {
     return this.#measured?.bytes ?? 0;
   }
 }
+
+/** In words, for status. No upkeep makes the state itself smaller: only the app can keep less in one shard. */
+export const largeFile = (own: {
+  readonly kind: string;
+  readonly name: string;
+  readonly upkeep: UpkeepStatus | undefined;
+}): readonly string[] =>
+  own.upkeep?.isLarge === true
+    ? [
+        `shard ${own.kind}/${own.name}: found a file of ${own.upkeep.fileBytes} bytes, expected at most ${databaseBytesWarn}; keep less in it`,
+      ]
+    : [];
