@@ -213,12 +213,7 @@ export class Engine {
       own,
       lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      troubles: [
-        ...refused,
-        ...this.#damages(),
-        ...own.flatMap(largeFile),
-        ...(this.#follower?.failures().map(({ message }) => message) ?? []),
-      ],
+      troubles: [...refused, ...this.#damages(own), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
       traffic: { ...this.#traffic },
     };
   }
@@ -445,8 +440,11 @@ export class Engine {
     return writer !== undefined && !isSameBytes(writer, keyIdOf(this.#signer.publicKey));
   }
 
-  #damages(): readonly string[] {
-    return [...this.#own.values()].flatMap(({ audited }) => (audited?.verdict.kind === 'damaged' ? [audited.verdict.error.message] : []));
+  #damages(own: readonly OwnShardStatus[]): readonly string[] {
+    return own.flatMap((shard) => [
+      ...(shard.audit?.verdict.kind === 'damaged' ? [shard.audit.verdict.error.message] : []),
+      ...largeFile(shard),
+    ]);
   }
 
   #lost(): readonly LostShard[] {

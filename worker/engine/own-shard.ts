@@ -162,10 +162,6 @@ export class OwnShard {
     }
   }
 
-  get audited(): AuditReport | undefined {
-    return this.#audit;
-  }
-
   /** Reading and sending go on. */
   refuseSaves(error: FoldlogError): void {
     this.#queue.stop(error);
