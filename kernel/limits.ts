@@ -64,6 +64,22 @@ export const auditEveryMs = 24 * 3600 * 1000;
 /** State hashes that a save overtook before the audit gives up until the next time. */
 export const auditTriesMax = 5;
 
+/** Committed groups and free pages of a shard's file before truncating is worth its writes: about a day of one op a second, or this part of the file. */
+export const truncateBytesMin = 16 * 1024 * 1024;
+export const truncatePartOfFile = 0.25;
+/** Committed ops a shard keeps in its log: what an audit folds again, some twenty seconds of a phone. */
+export const openOpsMax = 300_000;
+/** A file above this is told in status: reading it whole takes a phone seconds, and no upkeep makes the state itself smaller. */
+export const databaseBytesWarn = 100 * 1024 * 1024;
+/** WAL that may gather while a checkpoint is copied: what SQLite then takes into the file in one call, which nothing can divide. */
+export const frozenWalBytesMax = 32 * 1024 * 1024;
+/** Groups before the log's base whose place is still told to a call that asks again: about 6 MB. */
+export const pastGroupsMax = 65_536;
+/** A finished copy waits this long for the receipt of its head before it is dropped. */
+export const receiptWaitMsMax = 60_000;
+/** On IndexedDB a copy must leave this much of the cap to saves. */
+export const copySpareBytes = 4 * 1024 * 1024;
+
 /** Page cache of an own shard over OPFS, KiB: a save touches few pages, a fold of a thousand ops some hundred. */
 export const ownCacheKib = 4_000;
 /** All replicas together, KiB, divided evenly: fifty of them must leave a phone's tab its memory. Each is read in slices and seldom. */

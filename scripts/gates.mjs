@@ -14,6 +14,9 @@ const generated = { seed: 20260101, lines: 10_000 };
 /** Boots of the reload storm on each backend. */
 const storm = { seed: 20261122, boots: 1_000 };
 
+/** Saving without pause on each backend, with a checkpoint under way most of the time. */
+const soak = { seconds: 600, saveBytes: 3_000 };
+
 /** Kills of the crash gate on each backend: none lost in so many bounds the chance of a loss by 0.6 % for each, at 95 %. */
 const crashRounds = argument('--rounds') ?? '510';
 const crashBackends = 'opfs-pool,indexeddb';
@@ -31,6 +34,7 @@ try {
   replay(given ?? (await writeGenerated()));
   await reloadStorm();
   await fiveTabs();
+  await publishSoak();
   crash();
 } finally {
   rmSync(work, { recursive: true, force: true });
@@ -105,6 +109,27 @@ async function fiveTabs() {
   });
   if (result.lost + result.doubled + result.failed.length > 0) failed.push('five tabs');
   write('five-tabs', 'npm run gates', {}, result);
+}
+
+/** @typedef {{ failed: string[], lost: number, lostOnOther: number, truncatedTo: number, otherStartedFrom: string }} Soak */
+
+/** Publishes one after the other while saving without pause: every acknowledged save stands, here and on a device that starts from the last checkpoint. */
+async function publishSoak() {
+  console.error('\ngate: publish soak');
+  const { module } = await runnerImport(join(root, 'tests/browser/publish-soak.ts'));
+  const { runPublishSoak } = /** @type {{ runPublishSoak: (options: object) => Promise<Soak> }} */ (module);
+  const soaked = [];
+  for (const backend of ['opfs-pool', 'indexeddb']) {
+    soaked.push(
+      await runPublishSoak({ ...soak, backend, onProgress: (/** @type {string} */ line) => console.error(`${backend}: ${line}`) }),
+    );
+  }
+  const isSound = soaked.every(
+    ({ failed: refused, lost, lostOnOther, truncatedTo, otherStartedFrom }) =>
+      refused.length + lost + lostOnOther === 0 && truncatedTo > 0 && otherStartedFrom === 'checkpoint',
+  );
+  if (!isSound) failed.push('publish soak');
+  write('publish-soak', 'npm run gates', { input: soak }, soaked);
 }
 
 function crash() {

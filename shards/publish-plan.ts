@@ -1,7 +1,9 @@
-// When a shard's writer publishes a checkpoint. Decides, does not do. The measure is what a device without data would have to fold:
-// beyond about a second of it on a phone, starting from a newer checkpoint is cheaper than the upload.
+// What upkeep of a shard is due: when its writer publishes a checkpoint and when it truncates its log. Decides, does not do (decision 0012). Both fall
+// again once they were done: publishing is measured by what a device without data would have to fold, truncating by the bytes it would give back.
 
-/** Folding one op on a phone-class device; the V18 figures times six. */
+import { openOpsMax, truncateBytesMin, truncatePartOfFile } from '../kernel/limits.ts';
+
+/** Folding one op on a phone-class device: measured on a desktop core, times six. */
 const phoneFoldMicrosPerOp = 60;
 const residualFoldMsSoon = 1_000;
 const residualFoldMsAlways = 5_000;
@@ -25,4 +27,36 @@ export function planPublish(facts: PublishFacts): PublishPlan {
     return { kind: 'publish', reason: `the residual of ${residualOps} ops is worth a checkpoint` };
   }
   return { kind: 'wait' };
+}
+
+export interface UpkeepFacts extends PublishFacts {
+  /** Up to where the log may go: receipt and checkpoint cover it. */
+  readonly truncatableSeq: number;
+  /** Where the log on this device begins. */
+  readonly baseSeq: number;
+  /** Stored bytes of the committed groups that are here. */
+  readonly logBytes: number;
+  readonly freeBytes: number;
+  readonly fileBytes: number;
+}
+
+export type UpkeepPlan = PublishPlan | { readonly kind: 'truncate' | 'vacuum'; readonly reason: string };
+
+/** What to do next of both jobs. */
+export function planUpkeep(facts: UpkeepFacts): UpkeepPlan {
+  const due = truncateDue(facts);
+  if (due !== undefined) {
+    if (facts.truncatableSeq > facts.baseSeq) return { kind: 'truncate', reason: due };
+    if (facts.freeBytes > 0) return { kind: 'vacuum', reason: due };
+    if (facts.committedSeq > facts.checkpointSeq) return { kind: 'publish', reason: `${due}, and no checkpoint lets any of it go` };
+  }
+  return planPublish(facts);
+}
+
+function truncateDue({ committedSeq, baseSeq, logBytes, freeBytes, fileBytes }: UpkeepFacts): string | undefined {
+  const openOps = committedSeq - baseSeq;
+  if (openOps > openOpsMax) return `${openOps} committed ops are here`;
+  const bytes = logBytes + freeBytes;
+  const bound = Math.max(truncateBytesMin, truncatePartOfFile * fileBytes);
+  return bytes >= bound ? `${bytes} bytes of committed groups and free pages are here` : undefined;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { hash, incarnation, shardId, slot, workspaceId } from '../../kernel/units.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import { objectKeys } from '../../shards/object-keys.ts';
-import { planPublish } from '../../shards/publish-plan.ts';
+import { planPublish, planUpkeep, type UpkeepFacts } from '../../shards/publish-plan.ts';
 import { sql } from '../../shards/sql.ts';
 
 describe('follow rule', () => {
@@ -54,6 +54,42 @@ describe('publish plan', () => {
     [1_000_000, 900_000, 'publish'], // over five seconds
   ])('committed %i, checkpoint at %i: %s', (committedSeq, checkpointSeq, kind) => {
     expect(planPublish({ committedSeq, checkpointSeq }).kind).toBe(kind);
+  });
+});
+
+describe('upkeep plan', () => {
+  const mb = 1024 * 1024;
+  const quiet: UpkeepFacts = {
+    ...{ committedSeq: 20_000, checkpointSeq: 19_000, baseSeq: 19_000, truncatableSeq: 19_000 },
+    ...{ logBytes: mb, freeBytes: 0, fileBytes: 20 * mb },
+  };
+  test.each<readonly [string, Partial<UpkeepFacts>, string]>([
+    ['little log behind a young checkpoint', {}, 'wait'],
+    ['16 MB of log that may go', { baseSeq: 0, logBytes: 16 * mb }, 'truncate'],
+    ['just below', { baseSeq: 0, logBytes: 16 * mb - 1 }, 'wait'],
+    ['log and free pages together', { baseSeq: 0, logBytes: 10 * mb, freeBytes: 6 * mb }, 'truncate'],
+    ['free pages alone', { freeBytes: 16 * mb, logBytes: 0 }, 'vacuum'],
+    ['a quarter of a large file', { baseSeq: 0, logBytes: 24 * mb, fileBytes: 100 * mb }, 'wait'],
+    ['more than that', { baseSeq: 0, logBytes: 25 * mb, fileBytes: 100 * mb }, 'truncate'],
+    ['16 MB of log that no checkpoint covers', { logBytes: 16 * mb }, 'publish'],
+    ['the same, all of it published: the newest group is as large as that', { logBytes: 16 * mb, checkpointSeq: 20_000 }, 'wait'],
+    ['300,000 ops', { committedSeq: 300_000, baseSeq: 0, truncatableSeq: 290_000, checkpointSeq: 290_000 }, 'wait'],
+    ['one more', { committedSeq: 300_001, baseSeq: 0, truncatableSeq: 290_000, checkpointSeq: 290_000 }, 'truncate'],
+    ['a long residual', { checkpointSeq: 0, baseSeq: 0, truncatableSeq: 0 }, 'publish'],
+  ])('%s: %s', (_, facts, kind) => {
+    expect(planUpkeep({ ...quiet, ...facts }).kind).toBe(kind);
+  });
+
+  test('each job, once done, is due no more', () => {
+    let facts: UpkeepFacts = { ...quiet, checkpointSeq: 100, baseSeq: 0, truncatableSeq: 0, logBytes: 30 * mb };
+    const done: string[] = [];
+    for (let plan = planUpkeep(facts); plan.kind !== 'wait'; plan = planUpkeep(facts)) {
+      done.push(plan.kind);
+      expect(done.length).toBeLessThan(5);
+      if (plan.kind === 'publish') facts = { ...facts, checkpointSeq: facts.committedSeq, truncatableSeq: facts.committedSeq - 1 };
+      if (plan.kind === 'truncate') facts = { ...facts, baseSeq: facts.truncatableSeq, logBytes: mb / 8, freeBytes: 0 };
+    }
+    expect(done).toEqual(['publish', 'truncate']);
   });
 });
 

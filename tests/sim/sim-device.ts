@@ -98,6 +98,7 @@ export class SimDevice {
   readonly #http: Http | undefined;
   readonly #options: DeviceOptions;
   #engine: Engine | undefined;
+  #pool: StoragePool | undefined;
   /** Network requests of a dead process never come back to it. */
   #life = 0;
 
@@ -118,6 +119,12 @@ export class SimDevice {
     return this.#engine;
   }
 
+  /** Of the engine that runs. */
+  get pool(): StoragePool {
+    if (this.#pool === undefined) throw new Error(`${this.name} is not running`);
+    return this.#pool;
+  }
+
   /** `onLoss`: engine.ts. */
   async boot(onLoss: EngineSettings['onLoss'] = 'refuse'): Promise<Engine> {
     const life = ++this.#life;
@@ -130,6 +137,7 @@ export class SimDevice {
         ? await bootMirrorPool(this.pages, scheduler, this.#options.bytesMax)
         : await bootPool(this.disk);
     const pool = this.#options.wrap?.(opened) ?? opened;
+    this.#pool = pool;
     this.#engine = await Engine.open(
       {
         pool,

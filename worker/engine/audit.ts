@@ -56,6 +56,7 @@ export async function auditOwn(ports: AuditPorts, pool: StoragePool, shard: Audi
     while (!place.isEnd) place = await inSlice(ports, shard, place, (from) => verifyGroups(shard.db, shard.identity, from, 16, shard.file));
     at.part = 'ids';
     await checkIds(ports, shard, base.seq);
+    await checkPastIds(ports, shard);
     if (base.seq !== 0) return { kind: 'sound', covers: 'log' };
     at.part = 'state';
     return compareWithFold(ports, pool, shard);
@@ -126,18 +127,40 @@ async function checkIds(ports: AuditPorts, shard: Audited, from: number): Promis
          WHERE g.last_seq > ? AND g.last_seq <= ? ORDER BY g.last_seq LIMIT 64`,
         [after, upTo],
       );
-      const unknown = rows.find(({ last_seq, known }) => known !== last_seq);
-      if (unknown !== undefined) {
-        throw FoldlogError.corrupt({
-          where: `${shard.file}, ids`,
-          reason: 'damagedLog',
-          found: `group ${bytesToHex(unknown.id)} at ${unknown.known === null ? 'no place' : `seq ${unknown.known}`}`,
-          expected: `seq ${unknown.last_seq}`,
-        });
-      }
+      requireKnown(shard, rows);
       return { seq: rows.at(-1)?.last_seq ?? after, isEnd: rows.length < 64 };
     });
   }
+}
+
+/** The same for groups that were truncated: their id is all that is asked for now. */
+async function checkPastIds(ports: AuditPorts, shard: Audited): Promise<void> {
+  let at = { seq: 0, isEnd: false };
+  while (!at.isEnd) {
+    at = await inSlice(ports, shard, at, ({ seq: after }) => {
+      const rows = shard.db.all<{ id: Uint8Array; last_seq: number; known: number | null }>(
+        `SELECT p.id, p.last_seq, i.last_seq AS known FROM foldlog_past p LEFT JOIN foldlog_id i ON i.id = p.id
+         WHERE p.last_seq > ? ORDER BY p.last_seq LIMIT 64`,
+        [after],
+      );
+      requireKnown(shard, rows);
+      return { seq: rows.at(-1)?.last_seq ?? after, isEnd: rows.length < 64 };
+    });
+  }
+}
+
+function requireKnown(
+  shard: Audited,
+  rows: readonly { readonly id: Uint8Array; readonly last_seq: number; readonly known: number | null }[],
+): void {
+  const unknown = rows.find(({ last_seq, known }) => known !== last_seq);
+  if (unknown === undefined) return;
+  throw FoldlogError.corrupt({
+    where: `${shard.file}, ids`,
+    reason: 'damagedLog',
+    found: `group ${bytesToHex(unknown.id)} at ${unknown.known === null ? 'no place' : `seq ${unknown.known}`}`,
+    expected: `seq ${unknown.last_seq}`,
+  });
 }
 
 /** Folds the whole log into a scratch database and compares state hashes; a save in between means: fold on, compare again. */

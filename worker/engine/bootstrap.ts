@@ -105,7 +105,7 @@ async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Pro
 export async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
-  place: ReplicaPlace,
+  place: Omit<ReplicaPlace, 'file'>,
   bytes: Bytes,
   where: string,
 ): Promise<Checkpoint> {

@@ -8,7 +8,7 @@ import { runBytesMax, runGroupsMax } from '../../kernel/limits.ts';
 import { decodeReceipt, type Receipt } from '../../kernel/receipt.ts';
 import { recordBytesOf } from '../../kernel/run.ts';
 import { encodeSeal, readSeal, type Seal } from '../../kernel/seal.ts';
-import { type Epoch, type GroupId, type Hash, type Head, hash, type KeyId, type Seq, seq } from '../../kernel/units.ts';
+import { type Epoch, epoch, type GroupId, type Hash, type Head, hash, type KeyId, type Seq, seq } from '../../kernel/units.ts';
 import { Reader } from '../../kernel/wire.ts';
 import type { Database } from './database.ts';
 import { GroupIds } from './group-ids.ts';
@@ -28,6 +28,18 @@ export interface PendingRun {
   readonly seal: Seal;
 }
 
+/** What one slice of truncating let go. `head`: the base from now on. */
+export interface Truncated {
+  readonly head: Head;
+  readonly bytes: number;
+  readonly isEnd: boolean;
+}
+
+/** Of a row of `foldlog_group`, without SQLite's own. */
+const storedBytesSql = 'length(id) + length(hash) + length(header) + length(salt) + length(body) + ifnull(length(seal), 0)';
+/** Rows that are looked at in one go when the log is measured: under a millisecond. */
+const measureGroups = 512;
+
 interface GroupRow {
   readonly last_seq: number;
   readonly first_seq: number;
@@ -41,12 +53,17 @@ interface GroupRow {
 export class ChainLog {
   readonly #db: Database;
   readonly #ids: GroupIds;
-  readonly base: ChainBase;
+  #base: ChainBase;
 
   constructor(db: Database) {
     this.#db = db;
     this.#ids = new GroupIds(db);
-    this.base = readBase(new Meta(db));
+    this.#base = readBase(new Meta(db));
+  }
+
+  /** Behind which the log begins; truncating moves it. */
+  get base(): ChainBase {
+    return this.#base;
   }
 
   /** Head of the saved chain. */
@@ -59,7 +76,7 @@ export class ChainLog {
     const lastSeq = this.#ids.find(id);
     if (lastSeq === undefined) return undefined;
     const row = this.#db.get<{ header: Bytes; hash: Bytes }>('SELECT header, hash FROM foldlog_group WHERE last_seq = ?', [lastSeq]);
-    if (row === undefined) return undefined;
+    if (row === undefined) return this.#findPast(lastSeq);
     if (!isSameBytes(groupHashOf(row.header), row.hash)) {
       // The id is known and what stands there is not what was saved: neither "saved" nor "not saved" would be true.
       throw FoldlogError.corrupt({
@@ -73,10 +90,89 @@ export class ChainLog {
     return { epoch: header.epoch, firstSeq: header.firstSeq, lastSeq: lastSeqOf(header), hash: hash(row.hash) };
   }
 
-  /** Writes the table of ids again from the log. */
+  /** Where a group stood that was truncated. */
+  #findPast(lastSeq: Seq): GroupPlace | undefined {
+    const row = this.#db.get<{ first_seq: number; epoch: number; hash: Bytes }>(
+      'SELECT first_seq, epoch, hash FROM foldlog_past WHERE last_seq = ?',
+      [lastSeq],
+    );
+    if (row === undefined) return undefined;
+    return { epoch: epoch(row.epoch), firstSeq: seq(row.first_seq), lastSeq, hash: hash(row.hash) };
+  }
+
+  /**
+   * Lets go of the oldest groups up to `limit`, whole ones, until `isEnough`: at least one. The base moves with them, in the caller's transaction;
+   * `truncated` follows its COMMIT.
+   */
+  truncate(limit: Seq, pastMax: number, isEnough: () => boolean): Truncated {
+    const meta = new Meta(this.#db);
+    const idsUpTo = meta.number('idsUpTo') ?? 0;
+    let past = meta.number('pastGroups') ?? 0;
+    let bytes = 0;
+    let head = this.#base.head;
+    let isEnd = false;
+    do {
+      const row = this.#db.get<{ last_seq: number; first_seq: number; id: Bytes; hash: Bytes; header: Bytes; bytes: number }>(
+        `SELECT last_seq, first_seq, id, hash, header, ${storedBytesSql} AS bytes FROM foldlog_group ORDER BY last_seq LIMIT 1`,
+      );
+      isEnd = row === undefined || row.last_seq > limit;
+      if (row === undefined || isEnd) break;
+      if (row.last_seq > idsUpTo) this.#ids.absorb(row.id, seq(row.last_seq));
+      this.#db.run('INSERT INTO foldlog_past (last_seq, first_seq, epoch, id, hash) VALUES (?, ?, ?, ?, ?)', [
+        row.last_seq,
+        row.first_seq,
+        decodeGroupHeader(row.header, 'stored group').epoch,
+        row.id,
+        row.hash,
+      ]);
+      this.#db.run('DELETE FROM foldlog_group WHERE last_seq = ?', [row.last_seq]);
+      past = this.#forget(past + 1, pastMax);
+      head = { seq: seq(row.last_seq), hash: hash(row.hash) };
+      bytes += row.bytes;
+    } while (!isEnough());
+    meta.set('baseSeq', head.seq);
+    meta.set('baseHash', head.hash);
+    meta.set('pastGroups', past);
+    if (head.seq > idsUpTo) meta.set('idsUpTo', head.seq);
+    meta.set('truncatedBytes', (meta.number('truncatedBytes') ?? 0) + bytes);
+    return { head, bytes, isEnd: isEnd || head.seq === limit };
+  }
+
+  /** After COMMIT. */
+  truncated({ head }: Truncated): void {
+    this.#base = { ...this.#base, head };
+    this.#ids.absorbed(head.seq);
+  }
+
+  /** Drops the oldest truncated groups and their ids beyond the bound; two at a time, so that a lower bound is reached in time. */
+  #forget(past: number, pastMax: number): number {
+    let left = past;
+    for (let i = 0; i < 2 && left > pastMax; i++) {
+      const oldest = this.#db.get<{ last_seq: number; id: Bytes }>('SELECT last_seq, id FROM foldlog_past ORDER BY last_seq LIMIT 1');
+      if (oldest === undefined) return 0;
+      this.#db.run('DELETE FROM foldlog_past WHERE last_seq = ?', [oldest.last_seq]);
+      this.#db.run('DELETE FROM foldlog_id WHERE id = ?', [oldest.id]);
+      left--;
+    }
+    return left;
+  }
+
+  /** Stored bytes of the groups after `after` up to `upTo`, as far as one look of some hundred rows goes. */
+  measure(after: Seq, upTo: Seq): { readonly upTo: Seq; readonly bytes: number; readonly isEnd: boolean } {
+    const row = this.#db.get<{ groups: number; at: number | null; bytes: number | null }>(
+      `SELECT count(*) AS groups, max(last_seq) AS at, sum(bytes) AS bytes FROM (SELECT last_seq, ${storedBytesSql} AS bytes FROM foldlog_group
+       WHERE last_seq > ? AND last_seq <= ? ORDER BY last_seq LIMIT ${measureGroups})`,
+      [after, upTo],
+    );
+    const groups = row?.groups ?? 0;
+    return { upTo: row?.at == null ? after : seq(row.at), bytes: row?.bytes ?? 0, isEnd: groups < measureGroups };
+  }
+
+  /** Writes the table of ids again from the log and from what was truncated. */
   restoreIds(): void {
     this.#db.transaction(() => {
       this.#db.run('DELETE FROM foldlog_id');
+      this.#db.run('INSERT INTO foldlog_id (id, last_seq) SELECT id, last_seq FROM foldlog_past');
       this.#db.run('INSERT INTO foldlog_id (id, last_seq) SELECT id, last_seq FROM foldlog_group WHERE last_seq <= ?', [
         new Meta(this.#db).number('idsUpTo') ?? 0,
       ]);
@@ -148,6 +244,12 @@ export class ChainLog {
     if (at === this.base.head.seq) return this.base.head.hash;
     const value = this.#db.value('SELECT hash FROM foldlog_group WHERE last_seq = ?', [at]);
     return value instanceof Uint8Array ? hash(value) : undefined;
+  }
+
+  /** End of the group before the one that ends at `at`, when it is in the log. */
+  endBefore(at: Seq): Seq | undefined {
+    const value = this.#db.value('SELECT last_seq FROM foldlog_group WHERE last_seq < ? ORDER BY last_seq DESC LIMIT 1', [at]);
+    return typeof value === 'number' ? seq(value) : undefined;
   }
 
   /** Key of the newest seal; undefined while nothing was saved. */

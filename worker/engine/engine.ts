@@ -44,6 +44,7 @@ import { ShardStore } from './shard-store.ts';
 import type { EngineEvent, EngineStatus } from './status.ts';
 import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 import { TakeOvers } from './take-over.ts';
+import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
@@ -194,7 +195,7 @@ export class Engine {
       troubles: [
         ...refused,
         ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
-        ...this.#damages(),
+        ...this.#damages(own),
         ...(this.#follower?.failures().map(({ message }) => message) ?? []),
       ],
       traffic: { ...this.#traffic },
@@ -612,8 +613,11 @@ export class Engine {
     return devices.map(({ id, name, role }) => ({ id: bytesToHex(id), name, role, isThis: isSameBytes(id, me) }));
   }
 
-  #damages(): readonly string[] {
-    return [...this.#own.values()].flatMap(({ audited }) => (audited?.verdict.kind === 'damaged' ? [audited.verdict.error.message] : []));
+  #damages(own: readonly OwnShardStatus[]): readonly string[] {
+    return own.flatMap((shard) => [
+      ...(shard.audit?.verdict.kind === 'damaged' ? [shard.audit.verdict.error.message] : []),
+      ...largeFile(shard),
+    ]);
   }
 
   #lost(): readonly LostShard[] {

@@ -45,6 +45,15 @@ export class GroupIds {
     this.#isSettled = true;
   }
 
+  /** Takes the id of a group that is being truncated into the table when no batch did, in the transaction that truncates it. `absorbed` follows its COMMIT. */
+  absorb(id: Uint8Array, lastSeq: Seq): void {
+    this.#db.run('INSERT OR IGNORE INTO foldlog_id (id, last_seq) VALUES (?, ?)', [id, lastSeq]);
+  }
+
+  absorbed(upTo: Seq): void {
+    for (const [id, lastSeq] of this.#recent) if (lastSeq <= upTo) this.#recent.delete(id);
+  }
+
   /** The transaction is on disk: what it settled is the table's now, and what it inserted is remembered. */
   committed(groups: readonly { readonly id: GroupId; readonly lastSeq: Seq }[]): void {
     if (this.#isSettled) this.#recent.clear();

@@ -2,21 +2,26 @@
 // logical state hash taken on the way. Built from a frozen look at the main file while the writer goes on in its WAL (method V2): the main file
 // does not change until somebody checkpoints the WAL, and only this engine does.
 
-import type { Bytes } from '../../kernel/bytes.ts';
+import { type Bytes, concatBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { sliceMsMax } from '../../kernel/limits.ts';
+import { chunkBytes, sliceMsMax } from '../../kernel/limits.ts';
 import type { Clock, Scheduler } from '../../kernel/ports.ts';
 import { type SqlValue, StateHasher } from '../../kernel/state-hash.ts';
 import type { Hash } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { Database } from './database.ts';
-import { replicatedDdl } from './shard-file.ts';
+import { pageBytes, replicatedDdl } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
+/** A finished copy, in a scratch file: read by the chunk, so that it is never in memory whole. */
 export interface StateImage {
-  readonly image: Bytes;
   readonly stateHash: Hash;
   readonly rows: number;
+  readonly bytes: number;
+  /** The `at`-th part of `chunkBytes`; the last one is shorter. */
+  readonly chunk: (at: number) => Bytes;
+  /** Removes the scratch file. */
+  readonly drop: () => void;
 }
 
 export interface ImageTable {
@@ -46,51 +51,80 @@ export function imageTables(definition: ShardDefinition): readonly ImageTable[] 
 export const imageDdl = (definition: ShardDefinition): readonly string[] => [...definition.ddl, ...replicatedDdl];
 
 /**
- * Copies the state of a frozen file into a scratch database, slice by slice, and returns its bytes. Looks at the file in the turn it is called.
- * `keepsFrozen` is asked between slices; when it answers false the work is dropped.
+ * Copies the state of a frozen file into a scratch database, slice by slice. Looks at the file in the turn it is called. `inTurn` runs one slice, or answers
+ * false when the file has changed under the look: the work is dropped then, and the answer undefined.
  */
 export async function extractImage(
   ports: { readonly clock: Clock; readonly scheduler: Scheduler },
   pool: StoragePool,
   from: { readonly file: string; readonly definition: ShardDefinition },
   scratch: string,
-  keepsFrozen: () => boolean,
+  inTurn: (slice: () => void) => Promise<boolean>,
 ): Promise<StateImage | undefined> {
   const { sqlite3 } = pool;
   const look = new Database(sqlite3, new sqlite3.oo1.DB({ filename: pool.attachImmutable(from.file), flags: 'r' }), from.file);
-  const target = pool.create(scratch);
-  const hasher = new StateHasher();
-  let rows = 0;
-  let isWhole = false;
+  let target: Database | undefined;
+  const drop = (): void => {
+    target?.close();
+    if (pool.has(scratch)) pool.remove(scratch);
+  };
   try {
+    const copy = pool.create(scratch);
+    target = copy;
     // Scratch: a kill throws it away, so nothing of it is journalled or flushed.
-    target.exec('PRAGMA page_size=8192; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA auto_vacuum=incremental');
-    for (const statement of imageDdl(from.definition)) target.exec(statement);
-    target.exec('BEGIN');
-    let until = ports.clock.ticks() + sliceMsMax;
-    for (const table of imageTables(from.definition)) {
-      hasher.table(table.name, table.columns);
-      const insert = insertInto(table);
-      for (const row of look.rows(selectFrom(table))) {
-        hasher.row(row, table.isReal);
-        target.run(insert, row as readonly SqlValue[]);
-        rows++;
-        if (ports.clock.ticks() < until) continue;
-        await ports.scheduler.yield();
-        if (!keepsFrozen()) return undefined;
-        until = ports.clock.ticks() + sliceMsMax;
-      }
+    copy.exec(`PRAGMA page_size=${pageBytes}; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA auto_vacuum=incremental`);
+    for (const statement of imageDdl(from.definition)) copy.exec(statement);
+    copy.exec('BEGIN');
+    const hasher = new StateHasher();
+    const copying = copyRows(look, copy, imageTables(from.definition), hasher);
+    let rows = 0;
+    let isDone = false;
+    while (!isDone) {
+      await ports.scheduler.yield();
+      const isStanding = await inTurn(() => {
+        const until = ports.clock.ticks() + sliceMsMax;
+        while (!isDone && ports.clock.ticks() < until) {
+          isDone = copying.next().done === true;
+          if (!isDone) rows++;
+        }
+      });
+      if (isStanding) continue;
+      copying.return(undefined);
+      drop();
+      return undefined;
     }
-    target.exec('COMMIT');
-    isWhole = true;
+    copy.exec('COMMIT');
+    const bytes = Number(copy.value('PRAGMA page_count')) * pageBytes;
+    return { stateHash: hasher.digest(), rows, bytes, chunk: (at) => chunkOf(copy, at), drop };
+  } catch (error) {
+    const failure = target?.failure(error, scratch) ?? error;
+    drop();
+    throw failure;
   } finally {
     look.close();
-    target.close();
-    if (!isWhole) pool.remove(scratch);
   }
-  const image = await pool.exportImage(scratch);
-  pool.remove(scratch);
-  return { image, stateHash: hasher.digest(), rows };
+}
+
+/** One row a step, so that the caller can stop at any. */
+function* copyRows(look: Database, target: Database, tables: readonly ImageTable[], hasher: StateHasher): Generator<void> {
+  for (const table of tables) {
+    hasher.table(table.name, table.columns);
+    const insert = insertInto(table);
+    for (const row of look.rows(selectFrom(table))) {
+      hasher.row(row, table.isReal);
+      target.run(insert, row as readonly SqlValue[]);
+      yield;
+    }
+  }
+}
+
+function chunkOf(copy: Database, at: number): Bytes {
+  const pages = chunkBytes / pageBytes;
+  const found = copy.all<{ data: Bytes }>('SELECT data FROM sqlite_dbpage WHERE pgno BETWEEN ? AND ? ORDER BY pgno', [
+    at * pages + 1,
+    (at + 1) * pages,
+  ]);
+  return concatBytes(...found.map(({ data }) => data));
 }
 
 /** The state hash of an open database, in one go: for tests, audits and `foldlog verify --state`. */

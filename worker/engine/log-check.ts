@@ -41,6 +41,7 @@ export function requireSoundEnd(db: Database, identity: ShardIdentity, file: str
   const bytes = Number(db.value('PRAGMA page_count')) * Number(db.value('PRAGMA page_size'));
   if (bytes <= openCheckBytesMax) requireSoundPages(db, file);
   const base = readBase(meta).head;
+  requireBegin(db, base, file);
   const known = meta.number('idsUpTo') ?? base.seq;
   const start = known === base.seq ? base : headAt(db, known, file);
   let place: LogPlace = { head: start, sealedSeq: start.seq, isEnd: false };
@@ -88,6 +89,13 @@ function verifyGroup(row: GroupRow, identity: ShardIdentity, after: Head, file: 
   if (!isIndexed) throw damagedLog(where, 'columns that differ from the header', 'what was written with it');
   if (!isBodyOf(header, row.salt, row.body)) throw damagedLog(where, 'a body with another hash', 'the body that was saved');
   return { seq: lastSeqOf(header), hash: groupHash };
+}
+
+/** The log begins exactly behind its base: rows and base move together (decision 0012). */
+function requireBegin(db: Database, base: Head, file: string): void {
+  const first = db.get<{ first_seq: number }>('SELECT first_seq FROM foldlog_group ORDER BY last_seq LIMIT 1');
+  if (first === undefined || first.first_seq === base.seq + 1) return;
+  throw damagedLog(file, `a log from seq ${first.first_seq}`, `one from seq ${base.seq + 1}, behind its base`);
 }
 
 function headAt(db: Database, at: number, file: string): Head {

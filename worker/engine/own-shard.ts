@@ -1,10 +1,9 @@
-// One shard this device writes: store, save queue, pusher, publisher and live queries, put together. The only file that knows them all.
+// One shard this device writes: store, save queue, pusher, upkeep and live queries, put together. The only file that knows them all.
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
 import { type Epoch, type GroupId, type Head, noHash, type Seq, type ShardId } from '../../kernel/units.ts';
-import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn, type Verdict } from './audit.ts';
 import type { GroupPlace } from './chain-log.ts';
@@ -15,7 +14,7 @@ import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
 import type { OutboxCounts } from './outbox.ts';
 import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
-import { type Published, Publisher, type PublishPorts } from './publish.ts';
+import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
 import { rebuildFromLog } from './rebuild.ts';
@@ -24,6 +23,8 @@ import { type Durability, type SavedBefore, type SavePorts, SaveQueue, type Save
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 import { Stranding, type StrandingHost, type StrandingState } from './stranding.ts';
+import type { TruncateRun } from './truncate.ts';
+import { Upkeep, type UpkeepStatus } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
@@ -60,6 +61,8 @@ export interface OwnShardStatus {
   readonly fence: StrandingState;
   /** Groups that could not be committed in their place, by what became of them. */
   readonly stranded: OutboxCounts;
+  /** Publishing and truncating; undefined in a workspace without a relay. */
+  readonly upkeep: UpkeepStatus | undefined;
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
   /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
@@ -80,7 +83,7 @@ export class OwnShard {
   readonly #ports: OwnShardPorts;
   readonly #queue: SaveQueue;
   readonly #pusher: Pusher | undefined;
-  readonly #publisher: Publisher | undefined;
+  readonly #upkeep: Upkeep | undefined;
   readonly #pushLoop: Loop | undefined;
   readonly #stranding: Stranding;
   readonly #strandLoop: Loop;
@@ -117,7 +120,7 @@ export class OwnShard {
       onReleased: () => this.#released(),
       onStranded: events.onStranded,
       onRestored: () => void this.#runLive(),
-      isPublishing: () => this.#publisher?.isRunning === true,
+      isPublishing: () => this.#upkeep?.publisher.isRunning === true,
     });
     this.#strandLoop = new Loop(ports, () => this.#strand());
     if (ports.sync === undefined) return;
@@ -131,8 +134,11 @@ export class OwnShard {
         this.#strandLoop.wake(true);
       },
     });
-    this.#publisher = new Publisher(ports.sync, pool, store, this.#pusher, control, wakePush);
     const pusher = this.#pusher;
+    this.#upkeep = new Upkeep({ ...ports, ...ports.sync }, pool, { store, pusher, control }, wakePush, {
+      onState: events.onState,
+      onDamage: (error) => this.refuseSaves(error),
+    });
     this.#pushLoop = new Loop(ports, () => pusher.round());
     this.#stranding.begin();
     this.#strandLoop.wake();
@@ -198,7 +204,11 @@ export class OwnShard {
    * Looks at everything of this shard on disk. Damage to the log closes it for saves, which would build on it; damage to the state is told, for what was
    * saved is in the log, and the next generation of the file is filled from it while saves wait; damage to the table of ids is put right from the log.
    */
-  async audit(pool: StoragePool): Promise<AuditReport> {
+  audit(pool: StoragePool): Promise<AuditReport> {
+    return this.#withWholeLog(() => this.#auditNow(pool));
+  }
+
+  async #auditNow(pool: StoragePool): Promise<AuditReport> {
     // Between the two steps of a stranding the state holds more than the log, and is on its way to be restored.
     const isBetween = (): boolean => this.#stranding.state.kind === 'stranded';
     const found: Verdict = isBetween() ? { kind: 'unfinished' } : await auditOwn(this.#ports, pool, this.store);
@@ -207,14 +217,18 @@ export class OwnShard {
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
     if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool).catch(passing);
+    this.#upkeep?.suspect(verdict.kind === 'damaged' && verdict.part !== 'ids');
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
   }
 
-  /** Never under a checkpoint that is being made from the present file: the next audit finds the same again. */
+  /**
+   * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
+   * finds the same again.
+   */
   async #rebuild(pool: StoragePool): Promise<void> {
-    if (this.#publisher?.isRunning === true) return;
+    if (this.#upkeep?.publisher.isRunning === true) return;
     const { store } = this;
     const source = this.#host.source();
     const isWhole = store.log.base.head.seq === 0;
@@ -229,8 +243,9 @@ export class OwnShard {
     void this.#runLive();
   }
 
-  get audited(): AuditReport | undefined {
-    return this.#audit;
+  /** Nothing is truncated while somebody reads the whole log. */
+  #withWholeLog<T>(work: () => Promise<T>): Promise<T> {
+    return this.#upkeep === undefined ? work() : this.#upkeep.withWholeLog(work);
   }
 
   /** Until the shard is this device's again: reading and sending go on. */
@@ -295,16 +310,29 @@ export class OwnShard {
 
   /** @throws {FoldlogError} see publish.ts; `misuse` `noRelay` in a workspace without one */
   publish(): Promise<Published> {
-    if (this.#publisher === undefined) {
-      throw FoldlogError.misuse({ where: 'publish', reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-    }
-    return this.#publisher.publish();
+    return this.#requireUpkeep('publish').publish();
+  }
+
+  /** Lets go at once of what may go, instead of when it is worth it. @throws {FoldlogError} see truncate.ts; `misuse` `noRelay` */
+  truncate(): Promise<TruncateRun> {
+    return this.#requireUpkeep('truncate').truncate();
+  }
+
+  /** Takes note of a checkpoint that an earlier publish put up without hearing so. @throws {FoldlogError} see publish.ts; `misuse` `noRelay` */
+  settleCheckpoint(): Promise<boolean> {
+    return this.#requireUpkeep('publish').publisher.settle();
+  }
+
+  #requireUpkeep(where: string): Upkeep {
+    if (this.#upkeep !== undefined) return this.#upkeep;
+    throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
   }
 
   /** The network is back, the control log changed, or a person asked. */
   wake(atOnce: boolean): void {
     this.#pushLoop?.wake(atOnce);
     this.#strandLoop.wake(atOnce);
+    if (atOnce) this.#upkeep?.wake(true);
   }
 
   get isPushIdle(): boolean {
@@ -329,9 +357,10 @@ export class OwnShard {
       exposedOps: this.store.exposedOps,
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
-      checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
+      checkpointSeq: this.#upkeep?.publisher.noted?.head.seq ?? 0,
       fence: this.#stranding.state,
       stranded: this.store.outbox.counts(),
+      upkeep: this.#upkeep?.status(),
       audit: this.#audit,
       closed: this.closed,
     }));
@@ -342,6 +371,7 @@ export class OwnShard {
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
+    await this.#upkeep?.close();
     await this.#pushLoop?.stop();
     await this.#strandLoop.stop();
     await this.store.mutex.own('other', async () => {
@@ -364,7 +394,7 @@ export class OwnShard {
 
   async #strand(): Promise<RoundEnd> {
     const before = this.#stranding.state;
-    const end = await this.#stranding.round();
+    const end = await this.#withWholeLog(() => this.#stranding.round());
     if (this.#stranding.state !== before) this.#events.onState();
     return end;
   }
@@ -377,11 +407,7 @@ export class OwnShard {
 
   #committed(head: Head): void {
     this.#events.onCommitted(head);
-    const publisher = this.#publisher;
-    if (publisher === undefined || publisher.isRunning) return;
-    const plan = planPublish({ committedSeq: head.seq, checkpointSeq: publisher.checkpointSeq });
-    // A checkpoint nobody waits for: when it fails, the next receipt tries again.
-    if (plan.kind === 'publish') publisher.publish().then(this.#events.onState, () => undefined);
+    this.#upkeep?.wake();
   }
 
   /** One run for all changes that came meanwhile. */

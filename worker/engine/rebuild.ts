@@ -63,7 +63,7 @@ export async function rebuildFromLog(
 }
 
 /** The device's own tables, which go from one generation to the next as they are. */
-export const localTables = ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_receipt', 'foldlog_outbox'] as const;
+export const localTables = ['foldlog_meta', 'foldlog_group', 'foldlog_id', 'foldlog_past', 'foldlog_receipt', 'foldlog_outbox'] as const;
 
 /** In key order, by key: nothing of the source stays open. */
 export function copyTable(source: Database, target: Database, table: string): void {

@@ -12,7 +12,9 @@ import type { StoragePool } from './storage-pool.ts';
 
 /** `FOLD`, in the header of every database file of ours. */
 const applicationId = 0x464f4c44;
-/** Version of the tables below. Version 1 had no outbox. */
+/** Of every database file of ours. */
+export const pageBytes = 8192;
+/** Version of the tables below. Version 1 had no outbox and no table of truncated groups. */
 const layoutVersion = 2;
 
 /** Kept in every checkpoint image: part of the state (decision 0003). */
@@ -20,6 +22,10 @@ export const replicatedDdl = [
   `CREATE TABLE foldlog_origin (shard BLOB NOT NULL, epoch INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
   PRIMARY KEY (shard, epoch, first_seq)) STRICT, WITHOUT ROWID`,
 ];
+
+/** Groups that were truncated, the newest of them: what a call that asks again is told. By seq, so that truncating appends to it (decision 0012). */
+const pastDdl =
+  'CREATE TABLE foldlog_past (last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, epoch INTEGER NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL) STRICT';
 
 /** This device's own: the log and where it stands. */
 const layout1Ddl = [
@@ -39,7 +45,9 @@ const outboxDdl = [
   'CREATE INDEX foldlog_outbox_id ON foldlog_outbox (id)',
 ];
 
-const localDdl = [...layout1Ddl, ...outboxDdl];
+/** Since layout 2. */
+const layout2Ddl = [...outboxDdl, pastDdl];
+const localDdl = [...layout1Ddl, ...layout2Ddl];
 
 export interface ShardIdentity {
   readonly id: ShardId;
@@ -108,7 +116,7 @@ export function createShardFile(
 
 /** What a file is given before its first table, once and for all. */
 export function setUp(db: Database): void {
-  db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
+  db.exec(`PRAGMA page_size=${pageBytes}; PRAGMA auto_vacuum=incremental`);
 }
 
 /** Empty, with the signature by which a file is known as ours. */
@@ -182,7 +190,7 @@ export async function openShardFile(
 /** From layout 1, whole and checked, to this one, in one transaction: stopped anywhere, the next open finds the one or the other. */
 async function upgradeLayout(db: Database, pool: StoragePool, file: string): Promise<void> {
   db.transaction(() => {
-    for (const statement of outboxDdl) db.exec(statement);
+    for (const statement of layout2Ddl) db.exec(statement);
     db.exec(`PRAGMA user_version=${layoutVersion}`);
   });
   await pool.flush(file);

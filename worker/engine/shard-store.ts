@@ -9,8 +9,19 @@ import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
 import { Outbox } from './outbox.ts';
-import { openShardFile, type ShardIdentity } from './shard-file.ts';
+import { openShardFile, pageBytes, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
+
+/** A main file that does not change while it stands. */
+export interface FrozenFile {
+  readonly isStanding: () => boolean;
+  /** In a turn of the mutex. Takes what gathered in the WAL into the file. */
+  readonly thaw: () => void;
+}
+
+/** SQLite's own default. */
+const autocheckpointPages = 1_000;
+const walFrameHeadBytes = 24;
 
 export class ShardStore {
   readonly identity: ShardIdentity;
@@ -25,6 +36,8 @@ export class ShardStore {
   #head: Head;
   /** Ops of relaxed saves that a power cut may still take. */
   #exposedOps = 0;
+  /** The look that wants the main file unchanged, while one does. */
+  #frozen: FrozenFile | undefined;
   /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
   #version = 0;
 
@@ -139,6 +152,7 @@ export class ShardStore {
   }
 
   #use(db: Database): void {
+    this.#frozen = undefined; // another connection has changed the main file, and has settings of its own
     this.#db = db;
     this.#log = new ChainLog(db);
     this.#outbox = new Outbox(db);
@@ -147,9 +161,51 @@ export class ShardStore {
     this.#version++;
   }
 
-  /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). */
+  /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). Ends what was frozen. */
   checkpointWal(): void {
-    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (this.#pool.backend !== 'opfs-pool') return;
+    this.#thaw();
+    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  }
+
+  /**
+   * Keeps the main file as it is now until `thaw`, while commits gather in the WAL. An immutable look takes no lock that would stop SQLite, so whoever
+   * must change the file ends this: who looks asks `isStanding` in the turn in which it reads on. In a turn of the mutex.
+   */
+  freeze(): FrozenFile {
+    this.checkpointWal();
+    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_autocheckpoint=0');
+    const frozen: FrozenFile = {
+      isStanding: () => this.#frozen === frozen && this.#db.isOpen,
+      thaw: () => {
+        if (frozen.isStanding()) this.checkpointWal();
+      },
+    };
+    this.#frozen = frozen;
+    return frozen;
+  }
+
+  get isFrozen(): boolean {
+    return this.#frozen !== undefined;
+  }
+
+  /** Bytes of commits that are not in the main file yet. Outside of a transaction. */
+  walBytes(): number {
+    if (this.#pool.backend !== 'opfs-pool') return 0;
+    const frames = this.#db.get<{ log: number }>('PRAGMA wal_checkpoint(NOOP)')?.log ?? 0;
+    return Math.max(0, frames) * (pageBytes + walFrameHeadBytes);
+  }
+
+  /** Pages of the file, and how many of them hold nothing. */
+  fileBytes(): { readonly all: number; readonly free: number } {
+    const count = (name: string): number => Number(this.#db.value(`PRAGMA ${name}`)) * pageBytes;
+    return { all: count('page_count'), free: count('freelist_count') };
+  }
+
+  #thaw(): void {
+    if (this.#frozen === undefined) return;
+    this.#frozen = undefined;
+    this.#db.exec(`PRAGMA wal_autocheckpoint=${autocheckpointPages}`);
   }
 
   close(): void {

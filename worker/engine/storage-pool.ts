@@ -46,6 +46,8 @@ export interface StoragePool {
   revert(file: string): Promise<void>;
   /** A read-only look at committed pages, while their writers stay open: see across.ts and image.ts. Open it in the same turn. */
   attachImmutable(file: string): string;
+  /** What may still be written before a cap refuses; undefined where only the host knows. */
+  bytesLeft?(): number;
   /** Flushes what nobody waited for, as far as that is possible. */
   close(): Promise<void>;
 }

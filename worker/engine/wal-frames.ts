@@ -1,7 +1,8 @@
 // Tells a damaged WAL from one whose end was lost. SQLite reads a WAL up to the first frame that does not add up and forgets the rest without a word:
 // right for the torn end of a transaction that nobody was told about, wrong for a commit that was acknowledged. Every commit is flushed before the
 // next begins, so a frame that does not add up is damage when a later commit stands behind it. In the last commit damage and a torn write look
-// alike, except for a single flipped bit, which a torn write does not leave. Layout and checksum: sqlite.org/fileformat.html#walformat. Pure.
+// alike, except for a single flipped bit, which a torn write does not leave. SQLite writes the last frame of a commit again to fill a sector and
+// flushes inside of that copy: its end goes to disk with the next commit only, so it may be torn behind a commit that stands, and it bears no witness. Layout and checksum: sqlite.org/fileformat.html#walformat. Pure.
 
 export type WalState = 'sound' | { readonly damagedAt: 'header' | number };
 
@@ -32,13 +33,27 @@ export function judgeWal(bytes: Uint8Array): WalState {
   const frames = Math.floor((bytes.length - headerBytes) / frameBytes);
   const wal: Wal = { view, isLittle: isLittle(view), salt: sumAt(view, 16), frameBytes, frames };
   let sum = stored;
+  let filler = -1;
   for (let i = 0; i < frames; i++) {
     if (!isOfThisWal(wal, i) || !addsUp(wal, i, sum)) {
-      return isFrameOneBitOff(wal, i, sum) || hasCommitBehind(wal, i) ? { damagedAt: i } : 'sound';
+      return isFrameOneBitOff(wal, i, sum) || hasCommitBehind(wal, i, filler) ? { damagedAt: i } : 'sound';
     }
     sum = storedSum(wal, i);
+    filler = i === filler ? -1 : fillerOf(wal, i);
   }
   return 'sound';
+}
+
+/** Of the pool's files (`SECTOR_SIZE` of its VFS). A frame is longer, so that one copy fills what is left of a sector. */
+const sectorBytes = 4096;
+
+/** Where the copy of a commit's last frame stands that fills the sector; -1 when there is none, as when frame `i` ends no commit. */
+function fillerOf(wal: Wal, i: number): number {
+  const isNeeded = isCommit(wal, i) && frameAt(wal, i + 1) % sectorBytes !== 0;
+  if (!isNeeded || i + 1 >= wal.frames || !isOfThisWal(wal, i + 1)) return -1;
+  const [here, next] = [frameAt(wal, i), frameAt(wal, i + 1)];
+  const isCopy = wal.view.getUint32(here) === wal.view.getUint32(next) && wal.view.getUint32(here + 4) === wal.view.getUint32(next + 4);
+  return isCopy ? i + 1 : -1;
 }
 
 const frameAt = (wal: Wal, i: number): number => headerBytes + i * wal.frameBytes;
@@ -55,12 +70,14 @@ function frameSum(wal: Wal, i: number, before: Sum): Sum {
 }
 
 /** Whether a frame of a later transaction follows: what a torn end never has. Each frame is judged from the stored sum of the one before. */
-function hasCommitBehind(wal: Wal, bad: number): boolean {
+function hasCommitBehind(wal: Wal, bad: number, fillerAtBad: number): boolean {
   let isPastCommit = false;
+  let filler = fillerAtBad;
   for (let i = bad; i < wal.frames; i++) {
     if (!isOfThisWal(wal, i)) continue;
-    if (isPastCommit && addsUp(wal, i, storedSum(wal, i - 1))) return true;
-    isPastCommit ||= isCommit(wal, i);
+    if (isPastCommit && i !== filler && addsUp(wal, i, storedSum(wal, i - 1))) return true;
+    isPastCommit ||= isCommit(wal, i) && i !== filler;
+    filler = i === filler ? -1 : fillerOf(wal, i);
   }
   return false;
 }

@@ -144,6 +144,10 @@ class MirrorPool implements DurablePool {
     return `file:${file}?vfs=${this.#vfs.name}&immutable=1`;
   }
 
+  bytesLeft(): number {
+    return this.#budget.bytesMax - this.#budget.bytes;
+  }
+
   async close(): Promise<void> {
     await this.#queue.close();
     this.#vfs.uninstall();
