@@ -1,5 +1,6 @@
 // Two tills over a relay core, each with a network of its own: one writes a shard, the other, an admin, follows it and may take it over.
 
+import type { Http } from '../../kernel/ports.ts';
 import { type GroupId, groupId } from '../../kernel/units.ts';
 import { memoryStore, type ObjectStore, type Relay } from '../../relay/index.ts';
 import { sql } from '../../shards/index.ts';
@@ -20,6 +21,11 @@ export class TwoTills {
   readonly second: SimDevice;
   readonly firstNet: NetworkFaults = calm();
   readonly secondNet: NetworkFaults = calm();
+  /** The second till ends with its nth request from now on, which arrived or not. */
+  secondStopsAt: { readonly request: number; readonly isLost: boolean } | undefined;
+  #requests = 0;
+  /** Requests of the second till that never arrive: `POST …/control`. */
+  secondMisses: RegExp | undefined;
   readonly #ids: () => GroupId;
   readonly #options: DeviceOptions;
   #sales = 0;
@@ -31,7 +37,28 @@ export class TwoTills {
     const random = this.world.random('ids');
     this.#ids = () => groupId(random.bytes(16));
     this.first = new SimDevice(this.world, 'first', [till], simHttp(this.world, this.relay, 'first', this.firstNet), options);
-    this.second = new SimDevice(this.world, 'second', [till], simHttp(this.world, this.relay, 'second', this.secondNet), options);
+    this.second = new SimDevice(
+      this.world,
+      'second',
+      [till],
+      this.#blocked(simHttp(this.world, this.relay, 'second', this.secondNet)),
+      options,
+    );
+  }
+
+  #blocked(http: Http): Http {
+    return {
+      send: async (request, bounds) => {
+        const line = `${request.method} ${request.path}`;
+        if (this.secondMisses?.test(line) === true) return { kind: 'unreachable', cause: new Error('blocked') };
+        const stop = this.secondStopsAt;
+        if (stop === undefined || ++this.#requests < stop.request) return http.send(request, bounds);
+        // From here on nothing comes back: of the first request it is said whether it arrived.
+        if (this.#requests === stop.request && !stop.isLost) await http.send(request, bounds);
+        this.second.medium.stopNow();
+        return new Promise(() => undefined);
+      },
+    };
   }
 
   /** A workspace of the second till's; the first joined as a writer, opened its shard and sold; the second follows. */
