@@ -71,6 +71,8 @@ export interface EngineCalls {
   publish(handle: string): Promise<Outcome<Published>>;
   flush(handle: string): Promise<Outcome<void>>;
   follow(pattern: string): Promise<Outcome<void>>;
+  takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>>;
+  revoke(device: string): Promise<Outcome<void>>;
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   status(): Promise<Outcome<unknown>>;
   /** Whether anybody looks at status: nobody pays for it otherwise. */
