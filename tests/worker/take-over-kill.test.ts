@@ -7,10 +7,17 @@ import type { Backend } from '../../worker/engine/storage-pool.ts';
 import { verifiedStore } from '../relay/take-over.ts';
 import type { SimDevice } from '../sim/sim-device.ts';
 import type { StopMode } from '../sim/sim-disk.ts';
-import { TwoTills } from '../sim/two-tills.ts';
+import { type Stage, TwoTills } from '../sim/two-tills.ts';
 
 const fenced = { kind: 'fenced', reason: 'fenced' };
 const modeOf = (step: number): StopMode => (step % 2 === 0 ? 'kill' : 'power');
+
+/** Two sales committed, the second till level with them. */
+async function staged(seed: number, backend: Backend): Promise<Stage> {
+  const tills = new TwoTills(seed, { backend });
+  await tills.begin(2);
+  return tills.stage();
+}
 
 /** A take-over that ends with the device, or in time; never settles when its process is gone. */
 async function begun(tills: TwoTills, device: SimDevice): Promise<boolean> {
@@ -50,10 +57,11 @@ describe.each<readonly [Backend, number]>([
   ['indexeddb', 6],
 ])('stopped at any I/O step, %s', (backend, callsMin) => {
   test('taking over from another: the next start goes on from the note', async () => {
+    const stage = await staged(401, backend);
     let call = 1;
     for (let isWhole = false; !isWhole; call++) {
-      const tills = new TwoTills(401, { backend });
-      const old = await tills.begin(2);
+      const tills = await TwoTills.from(stage);
+      const old = await tills.open(tills.first);
       tills.second.medium.stopAfter(call);
       const isDone = await begun(tills, tills.second);
       isWhole = isDone && !tills.second.medium.isStopped;
@@ -66,10 +74,11 @@ describe.each<readonly [Backend, number]>([
   }, 300_000);
 
   test('taking over from itself: the same, and what it had saved stays', async () => {
+    const stage = await staged(402, backend);
     let call = 1;
     for (let isWhole = false; !isWhole; call++) {
-      const tills = new TwoTills(402, { backend });
-      await tills.begin(2);
+      const tills = await TwoTills.from(stage);
+      await tills.open(tills.first);
       tills.first.medium.stopAfter(call);
       const isDone = await begun(tills, tills.first);
       isWhole = isDone && !tills.first.medium.isStopped;
@@ -82,16 +91,17 @@ describe.each<readonly [Backend, number]>([
   }, 300_000);
 
   test('the old writer, while it learns of it: everything saved is there, and no save is taken after the next answer', async () => {
+    const begun = new TwoTills(403, { backend });
+    const before = await begun.begin(1);
+    begun.firstNet.requestLost = 1;
+    await begun.sell(before, 2);
+    await begun.takeOver();
+    const stage = await begun.stage();
     let call = 1;
     for (let isWhole = false; !isWhole; call++) {
-      const tills = new TwoTills(403, { backend });
-      const old = await tills.begin(1);
-      tills.firstNet.requestLost = 1;
-      await tills.sell(old, 2);
-      await tills.takeOver();
-      tills.firstNet.requestLost = 0;
+      const tills = await TwoTills.from(stage);
+      const old = await tills.open(tills.first);
       tills.first.medium.stopAfter(call);
-      tills.first.engine.wake(true);
       await tills.world.run(
         'told or stopped',
         async () => tills.first.medium.isStopped || (old.closed !== undefined && old.store.isNotedFenced),
@@ -112,10 +122,11 @@ describe.each<readonly [Backend, number]>([
 describe('requests and replies', () => {
   test('killed right after each request of a take-over, answered or not, the next start ends it, with one fence more at most', async () => {
     let requests = 0;
+    const stage = await staged(404, 'opfs-pool');
     for (const isLost of [false, true]) {
       for (let at = 1, wasCut = true; wasCut; at++, requests++) {
-        const tills = new TwoTills(404);
-        const old = await tills.begin(2);
+        const tills = await TwoTills.from(stage);
+        const old = await tills.open(tills.first);
         tills.secondStopsAt = { request: at, isLost };
         const isDone = await begun(tills, tills.second);
         wasCut = !isDone;

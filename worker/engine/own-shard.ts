@@ -185,15 +185,18 @@ export class OwnShard {
   heed(): void {
     const { state } = this.#control;
     const opened = state === undefined ? undefined : shardOf(state, this.store.identity.id)?.epochs.at(-1);
-    if (opened === undefined || opened.epoch <= this.store.log.base.epoch) return;
-    if (this.#ports.epochs.mayEnter(this.store.identity.id, opened))
-      this.#entering ??= this.#enter(opened).finally(() => this.#leaveEntering());
-    else this.#closeFenced(fencedHere(this.store.identity, this.store.log.base.epoch, opened));
+    const { epoch } = this.store.log.base;
+    if (opened === undefined || opened.epoch < epoch) return;
+    const mayEnter = this.#ports.epochs.mayEnter(this.store.identity.id, opened);
+    // The note outlives the file's move when all stops between the two.
+    if (mayEnter) this.#entering ??= this.#enter(opened).finally(() => this.#leaveEntering());
+    else if (opened.epoch > epoch) this.#closeFenced(fencedHere(this.store.identity, epoch, opened));
   }
 
   async #enter(opened: ShardEpoch): Promise<void> {
     const { store } = this;
     const isEntered = await store.mutex.own('other', async () => {
+      if (store.log.base.epoch === opened.epoch) return true;
       if (!isSameHead(store.head, opened.cut)) return false;
       await store.makeDurable();
       await store.enterEpoch(opened);
