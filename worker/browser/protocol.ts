@@ -77,6 +77,8 @@ export interface EngineCalls {
   exportEntry(handle: string, id: string): Promise<Outcome<Uint8Array<ArrayBuffer>>>;
   importTail(handle: string, tail: Uint8Array): Promise<Outcome<string>>;
   follow(pattern: string): Promise<Outcome<void>>;
+  takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>>;
+  revoke(device: string): Promise<Outcome<void>>;
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   status(): Promise<Outcome<unknown>>;
   /** Whether anybody looks at status: nobody pays for it otherwise. */
