@@ -39,6 +39,13 @@ export async function typed(worker: () => Worker): Promise<void> {
   const names: readonly string[] = across.map(({ shardName }) => shardName);
   void [kind, bodies, n, snapshot, names];
 
+  const taken = await ws.takeOver('note', 'theirs');
+  await taken.save('note.written', { id: '1', body: 'a' });
+  await ws.revoke((await ws.status()).devices.find(({ isThis }) => !isThis)?.id ?? '');
+  // @ts-expect-error a kind that is not declared
+  await ws.takeOver('bakery', 'x');
+  // @ts-expect-error a class of another shard
+  await taken.save('item.added', { id: '1' });
   // @ts-expect-error a durability there is not
   await notes.save('note.written', { id: '1', body: 'a' }, { durability: 'loose' });
   // @ts-expect-error a backend there is not

@@ -80,6 +80,8 @@ export interface EngineCalls {
   follow(pattern: string): Promise<Outcome<void>>;
   startFromGenesis(kind: string, name: string, options: GenesisConsent): Promise<Outcome<Bootstrap>>;
   cancelGenesis(kind: string, name: string): Promise<Outcome<void>>;
+  takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>>;
+  revoke(device: string): Promise<Outcome<void>>;
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   status(): Promise<Outcome<unknown>>;
   /** Whether anybody looks at status: nobody pays for it otherwise. */

@@ -4,7 +4,7 @@
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { type ControlState, type Device, deviceOf, mayTakeOver, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
+import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { auditAfterMs, auditEveryMs, type FormFactor, ownOpenAfterMs } from '../../kernel/limits.ts';
@@ -15,11 +15,11 @@ import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
-import { ControlReplica, linkError } from './control.ts';
+import { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
 import { type Bootstrap, Follower, type GenesisConsent } from './follow.ts';
 import { currentFile, settleGenerations, shardFileName } from './generations.ts';
-import { type Intent, revokeOf, takeOverOf } from './intents.ts';
+import { takeOverOf } from './intents.ts';
 import { Loop } from './loop.ts';
 import {
   acceptGone,
@@ -44,6 +44,7 @@ import { ShardStore } from './shard-store.ts';
 import type { EngineEvent, EngineStatus } from './status.ts';
 import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 import { TakeOvers } from './take-over.ts';
+import { TakeOverCalls, takingOver } from './take-over-calls.ts';
 import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
@@ -85,6 +86,7 @@ export class Engine {
   readonly #controlLoop: Loop;
   readonly #followLoop: Loop;
   readonly #takeOvers: TakeOvers | undefined;
+  readonly #calls: TakeOverCalls | undefined;
   readonly #takeOverLoop: Loop;
   readonly #own = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
@@ -123,6 +125,7 @@ export class Engine {
         },
       );
       this.#takeOvers = takeOvers;
+      this.#calls = new TakeOverCalls({ ...ports, ...at, driver: takeOvers, follower: this.#follower, engine: this });
     }
     this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
     this.#takeOverLoop = new Loop(ports, async () => (await this.#takeOvers?.round()) ?? 'idle');
@@ -266,72 +269,13 @@ export class Engine {
     throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'no relay', expected: 'one' });
   }
 
-  /**
-   * Makes this device the writer of a shard, whoever wrote it: fence, cut, and its own file from the shard's replica. Resolves with the handle when it
-   * saves there. Of a shard of its own it begins a new epoch with the same key; all it saved must be committed first.
-   * @throws {FoldlogError} `misuse` `notAllowed` · `unavailable`: once it was begun it goes on by itself, asking again waits for it · `fenced` `takenMeanwhile`
-   */
+  /** See take-over-calls.ts. */
   async takeOver(kind: string, name: string): Promise<string> {
-    const where = `take over ${kind}/${name}`;
-    const { driver, state } = await this.#requireTakeOvers(where);
-    const entry = shardNamed(state, kind, name);
-    const me = deviceOf(state, keyIdOf(this.#signer.publicKey));
-    if (entry === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'unknownShard',
-        found: 'no shard of that kind and name',
-        expected: 'one of the workspace',
-      });
-    }
-    if (me === undefined || !isRoleAtLeast(me.role, 'writer') || !mayTakeOver(entry, me)) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'notAllowed',
-        found: me === undefined ? 'no device of this workspace' : `a ${me.role} who does not write it`,
-        expected: 'its writer, an admin or an owner',
-      });
-    }
-    const isOwn = this.#file.shards().some(({ hold, id }) => hold === 'own' && isSameBytes(id, entry.id));
-    const own = isOwn ? this.shard(await this.openShard(kind, name)) : undefined;
-    if (driver.intents.takeOver(entry.id)?.refused !== undefined) driver.intents.drop(takeOverOf(entry.id));
-    if (driver.intents.takeOver(entry.id) === undefined) {
-      if (own === undefined) await this.#untilLevel(entry, where);
-      else if (own.closed?.kind !== 'fenced') await this.#untilCommitted(own, where); // what stands above the cut strands, and is saved again
-      driver.intents.put(takeOverOf(entry.id));
-      await this.#file.flush();
-    }
-    try {
-      await this.#untilDone(driver, takeOverOf(entry.id), where);
-    } finally {
-      if (driver.intents.takeOver(entry.id) === undefined) own?.resumeSaves();
-    }
-    return this.openShard(kind, name);
+    return this.#requireCalls('takeOver').takeOver(kind, name);
   }
 
-  /**
-   * Ends what a device may do, in one entry with a cut of every shard it writes: nobody writes those until somebody takes them over. Resolves when the
-   * entry is in the control log.
-   * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
-   */
   async revoke(device: string): Promise<void> {
-    const where = `revoke ${device.slice(0, 8)}`;
-    const { driver, state } = await this.#requireTakeOvers(where);
-    const target = [...state.devices.values()].find(({ id }) => bytesToHex(id) === device);
-    const me = deviceOf(state, keyIdOf(this.#signer.publicKey));
-    const refusal = revokeRefusal(state, me, target);
-    if (refusal !== undefined || target === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: refusal ?? 'notEnrolled',
-        found: 'a revocation the log would refuse',
-        expected: 'one it takes',
-      });
-    }
-    if (driver.intents.find(revokeOf(target.id))?.refused !== undefined) driver.intents.drop(revokeOf(target.id));
-    if (driver.intents.find(revokeOf(target.id)) === undefined) driver.intents.put(revokeOf(target.id));
-    await this.#file.flush();
-    await this.#untilDone(driver, revokeOf(target.id), where);
+    return this.#requireCalls('revoke').revoke(device);
   }
 
   /** Reads across own and followed shards that match a pattern, on one look at each. */
@@ -371,6 +315,10 @@ export class Engine {
     this.#takeOverLoop.wake(atOnce);
     for (const shard of this.#own.values()) shard.wake(atOnce);
     this.#tell({ kind: 'status' });
+  }
+
+  get isClosing(): boolean {
+    return this.#isClosing;
   }
 
   async close(): Promise<void> {
@@ -413,87 +361,9 @@ export class Engine {
     });
   }
 
-  /** Judged by the control log as it is now. */
-  async #requireTakeOvers(where: string): Promise<{ readonly driver: TakeOvers; readonly state: ControlState }> {
-    const { workspace } = this.#control;
-    if (workspace !== undefined && this.#takeOvers !== undefined) await this.#control.pullWith(this.#signer, workspace);
-    const { state } = this.#control;
-    if (this.#takeOvers === undefined)
-      throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-    if (state?.relay !== undefined) return { driver: this.#takeOvers, state };
-    throw new FoldlogError('unavailable', {
-      where,
-      reason: 'notSynced',
-      found: 'a workspace the relay does not hold yet',
-      expected: 'one that is synced',
-    });
-  }
-
-  /** A shard that is taken over is read to its end first: its replica becomes the own shard. */
-  async #untilLevel(entry: ShardEntry, where: string): Promise<void> {
-    const isHeld = this.#file.shards().some(({ id }) => isSameBytes(id, entry.id));
-    if (!isHeld) await this.follow(`${entry.kind}/${entry.name}`);
-    for (;;) {
-      const found = this.#follower?.statuses().find(({ kind, name }) => kind === entry.kind && name === entry.name);
-      if (found?.bootstrap.isLevel === true) return;
-      const failure = found?.stopped ?? this.#follower?.failures()[0];
-      if (failure !== undefined && failure.reason !== 'noCutYet') throw failure;
-      if (this.#control.link.kind === 'offline') throw linkError(this.#control.link, where);
-      await this.#pauseFor(this.#followLoop);
-    }
-  }
-
-  /** Saves wait from here on: what is saved between fence and cut would strand. */
-  async #untilCommitted(own: OwnShard, where: string): Promise<void> {
-    if (own.closed !== undefined) throw own.closed;
-    own.pauseSaves(takingOver(where));
-    try {
-      for (;;) {
-        const { seq } = await own.store.mutex.own('other', () => own.store.head);
-        if (own.committed.seq === seq) return;
-        const { pushState } = own;
-        if (pushState.kind === 'stopped') throw pushState.error;
-        if (pushState.kind === 'waiting') {
-          throw new FoldlogError('unavailable', {
-            where,
-            reason: 'notCommitted',
-            found: pushState.found,
-            expected: 'everything saved committed first',
-          });
-        }
-        own.wake(true);
-        await this.#pauseFor(undefined);
-      }
-    } catch (error) {
-      own.resumeSaves();
-      throw error;
-    }
-  }
-
-  async #untilDone(driver: TakeOvers, intent: Intent, where: string): Promise<void> {
-    for (;;) {
-      const noted = driver.intents.find(intent);
-      if (noted === undefined) return this.#file.flush();
-      if (noted.refused !== undefined) {
-        // Told once. A fence that stands keeps its shard closed, so that note stays and is taken up when it is asked for again.
-        if (noted.fences.every(({ object }) => object === undefined)) driver.intents.drop(intent);
-        await this.#file.flush();
-        throw FoldlogError.misuse({ where, reason: 'refused', found: noted.refused, expected: 'a take-over the relay takes' });
-      }
-      const trouble = driver.trouble(intent);
-      if (trouble !== undefined) {
-        if (noted.fences.length === 0) driver.intents.drop(intent); // nothing was sent
-        await this.#file.flush();
-        throw trouble;
-      }
-      if (this.#isClosing) throw takingOver(where);
-      await this.#pauseFor(this.#takeOverLoop);
-    }
-  }
-
-  async #pauseFor(loop: Loop | undefined): Promise<void> {
-    loop?.wake(true);
-    await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
+  #requireCalls(where: string): TakeOverCalls {
+    if (this.#calls !== undefined) return this.#calls;
+    throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -670,22 +540,3 @@ export class Engine {
 }
 
 const handleOf = (identity: { readonly kind: string; readonly name: string }): string => `${identity.kind}/${identity.name}`;
-
-const takingOver = (where: string): FoldlogError =>
-  new FoldlogError('unavailable', {
-    where,
-    reason: 'takingOver',
-    retry: 'later',
-    found: 'a take-over that is under way',
-    expected: 'its end',
-    todo: 'it goes on by itself when the relay answers; try again then',
-  });
-
-/** What the log would say: asked before a fence stands. */
-function revokeRefusal(state: ControlState, by: Device | undefined, target: Device | undefined): string | undefined {
-  if (target === undefined) return 'notEnrolled';
-  if (by === undefined || !isRoleAtLeast(by.role, 'admin')) return 'notAllowed';
-  if (!isRoleAtLeast(by.role, target.role)) return 'roleTooHigh';
-  const owners = [...state.devices.values()].filter(({ role }) => role === 'owner').length;
-  return target.role === 'owner' && owners === 1 ? 'lastOwner' : undefined;
-}

@@ -236,6 +236,8 @@ export class Follower {
       const isHeldOver = held.get(id) === 'replica' && isWriterOf(entry, mine); // on its way to become an own one
       if (!(isLost || isHeldOver || (!isOwn && this.#rules.some((rule) => rule.matches(entry))))) continue;
       try {
+        const known = this.#followed.get(id);
+        if (known?.replica.isAboveCut(state) === true) await this.#drop(id, known); // started again from what the cut leaves
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;

@@ -74,7 +74,7 @@ export class TakeOvers {
     return end;
   }
 
-  /** True when there is more to do at once. */
+  /** True when there is more to do at once: never for what others have to end, the follower or the own shard. */
   async #step(intent: Intent, state: ControlState): Promise<boolean> {
     if (this.#isOver(intent, state)) return false;
     const fences: FenceNote[] = [];
@@ -105,7 +105,6 @@ export class TakeOvers {
     if (ours === undefined) return false;
     // Promoted by the follower, or entered by the own shard, which drop the note; unless somebody took over from us meanwhile.
     if (ours.epoch < entry.epoch) throw takenMeanwhile(entry);
-    this.#onDone();
     return true;
   }
 
@@ -147,6 +146,7 @@ export class TakeOvers {
     const before = this.#control.head;
     const state = await this.#control.pullWith(this.#ports.signer, this.#control.workspace ?? requireWorkspace());
     if (answer.kind === 'refused' && answer.error.reason !== 'fenceMoved' && isSameBytes(before, state.head)) throw answer.error;
+    if (answer.kind === 'ok') this.#onDone();
     return true;
   }
 

@@ -153,6 +153,17 @@ export class ClientSession implements EngineCalls {
     return answer(() => this.#engine().cancelGenesis(kind, name));
   }
 
+  takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>> {
+    return answer(async () => {
+      const handle = await this.#engine().takeOver(kind, name);
+      return { handle, committedSeq: this.#engine().shard(handle).committed.seq };
+    });
+  }
+
+  revoke(device: string): Promise<Outcome<void>> {
+    return answer(() => this.#engine().revoke(device));
+  }
+
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>> {
     return answer(() => this.#engine().readAcross(pattern, queries));
   }

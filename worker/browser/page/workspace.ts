@@ -12,7 +12,7 @@ import type { EngineStatus } from '../../engine/status.ts';
 import type { Backend } from '../../engine/storage-pool.ts';
 import { pollMsDefault } from '../bounds.ts';
 import { buildOf } from '../builds.ts';
-import { type News, statusFromWire } from '../protocol.ts';
+import { type News, type OpenedShard, statusFromWire } from '../protocol.ts';
 import type { Line } from './line.ts';
 import { EngineLink } from './link.ts';
 import type { LiveRows } from './live.ts';
@@ -131,7 +131,31 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
 
   /** Opens a shard this device writes, creating it when it is new. */
   async open<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string): Promise<Shard<ShardOfKind<Definitions, Kind>>> {
-    const opened = await this.#link.call('read', (engine) => engine.openShard(kind, name));
+    return this.#opened(kind, name, await this.#link.call('read', (engine) => engine.openShard(kind, name)));
+  }
+
+  /**
+   * Makes this device the writer of a shard that another writes, or wrote before it was lost or revoked; of its own shard it begins a new epoch with the
+   * same key. Resolves when it can save there. What the old writer has not committed stays on that device, which saves no more here.
+   * @throws {FoldlogError} `misuse` `notAllowed`: only its writer, admins and owners may · `unavailable`: the relay is needed. Once begun it goes on by
+   * itself, over restarts too; asking again waits for its end · `misuse` `refused`: somebody else took it meanwhile
+   * @example
+   * const till = await ws.takeOver('till', 'till-3'); // its tablet fell into the sink
+   */
+  async takeOver<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string): Promise<Shard<ShardOfKind<Definitions, Kind>>> {
+    return this.#opened(kind, name, await this.#link.call('read', (engine) => engine.takeOver(kind, name)));
+  }
+
+  /**
+   * Ends what a device may do, now and for ever: it reads and commits nothing more, invites it made let nobody in, and the shards it writes have no
+   * writer until somebody takes them over. `device` is an `id` of `status().devices`. Needs the relay.
+   * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
+   */
+  revoke(device: string): Promise<void> {
+    return this.#link.call('read', (engine) => engine.revoke(device));
+  }
+
+  #opened<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string, opened: OpenedShard): Shard<ShardOfKind<Definitions, Kind>> {
     let shard = this.#shards.get(opened.handle);
     if (shard === undefined) {
       const host: ShardHost = { link: this.#link, addLive: (handle, spec, rows) => this.#addLive({ handle, spec, rows }) };
