@@ -123,8 +123,8 @@ export class OwnShard {
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
-    if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool);
-    this.#upkeep?.suspect(verdict.kind === 'damaged' && verdict.part !== 'ids');
+    const isRight = verdict.kind !== 'damaged' || verdict.part === 'ids' || (verdict.part === 'state' && (await this.#rebuild(pool)));
+    if (verdict.kind !== 'unfinished') this.#upkeep?.suspect(isRight ? undefined : verdict.error);
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
@@ -132,13 +132,13 @@ export class OwnShard {
 
   /**
    * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
-   * finds the same again.
+   * finds the same again. True when it is right now.
    */
-  async #rebuild(pool: StoragePool): Promise<void> {
-    if (this.#upkeep?.publisher.isRunning === true) return;
+  async #rebuild(pool: StoragePool): Promise<boolean> {
+    if (this.#upkeep?.publisher.isRunning === true) return false;
     const { store } = this;
     const start = store.log.base.head.seq === 0 ? undefined : await this.#fetchStart();
-    if (start === undefined && store.log.base.head.seq !== 0) return;
+    if (start === undefined && store.log.base.head.seq !== 0) return false;
     const older = store.file;
     await store.mutex.own('other', async () => {
       const { file, db } = await rebuildFromLog(pool, store, start);
@@ -146,6 +146,7 @@ export class OwnShard {
       await succeed(pool, this.#ports.vault, { older, newer: file });
     });
     void this.#runLive();
+    return true;
   }
 
   /** Undefined while the relay is away or has none. */
