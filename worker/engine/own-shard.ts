@@ -70,9 +70,10 @@ export interface OwnShardStatus {
 }
 
 /** A repair that wants the relay waits for it, and one that no checkpoint helps stays a finding: the next audit tries again. */
-function passing(error: unknown): void {
+function passing(error: unknown): false {
   const isPassing = error instanceof FoldlogError && (error.kind === 'unavailable' || error.reason === 'noBase');
   if (!isPassing) throw error;
+  return false;
 }
 
 type OnPatch = (patch: LivePatch) => void;
@@ -216,8 +217,9 @@ export class OwnShard {
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
-    if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool).catch(passing);
-    this.#upkeep?.suspect(verdict.kind === 'damaged' && verdict.part !== 'ids');
+    const isRight =
+      verdict.kind !== 'damaged' || verdict.part === 'ids' || (verdict.part === 'state' && (await this.#rebuild(pool).catch(passing)));
+    if (verdict.kind !== 'unfinished') this.#upkeep?.suspect(isRight ? undefined : verdict.error);
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
@@ -225,10 +227,10 @@ export class OwnShard {
 
   /**
    * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
-   * finds the same again.
+   * finds the same again. True when it is right now.
    */
-  async #rebuild(pool: StoragePool): Promise<void> {
-    if (this.#upkeep?.publisher.isRunning === true) return;
+  async #rebuild(pool: StoragePool): Promise<boolean> {
+    if (this.#upkeep?.publisher.isRunning === true) return false;
     const { store } = this;
     const source = this.#host.source();
     const isWhole = store.log.base.head.seq === 0;
@@ -241,6 +243,7 @@ export class OwnShard {
       await succeed(pool, this.#ports.vault, { older, newer: file });
     });
     void this.#runLive();
+    return true;
   }
 
   /** Nothing is truncated while somebody reads the whole log. */

@@ -28,7 +28,7 @@ export interface UpkeepStatus {
   readonly retryAtMs: number | undefined;
   /** The log here begins behind this seq; what was before is at the relay and in the checkpoint. */
   readonly baseSeq: number;
-  /** Stored bytes of the committed groups that are here, as last measured; undefined before the first receipt of this run. */
+  /** Stored bytes of the committed groups that are here, as last measured; undefined before the first receipt of this run and while it is truncated. */
   readonly logBytes: number | undefined;
   readonly fileBytes: number;
   /** Of pages that hold nothing, and are given back when it is worth it. */
@@ -61,7 +61,7 @@ export class Upkeep {
   #job: UpkeepJob = 'idle';
   #reason: string | undefined;
   #lastError: FoldlogError | undefined;
-  #isSuspect = false;
+  #suspicion: FoldlogError | undefined;
   #isDamaged = false;
   #isClosed = false;
 
@@ -87,13 +87,15 @@ export class Upkeep {
     if (this.#pusher.receipt !== undefined) this.#loop.wake(atOnce);
   }
 
-  /** @throws {FoldlogError} see publish.ts */
-  publish(): Promise<Published> {
+  /** @throws {FoldlogError} see publish.ts; what an audit found and nothing has put right */
+  async publish(): Promise<Published> {
+    if (this.#suspicion !== undefined) throw this.#suspicion;
     return this.#as('publishing', 'asked for', () => this.publisher.publish());
   }
 
-  /** Truncates now, whatever is due. @throws {FoldlogError} see truncate.ts */
-  truncate(): Promise<TruncateRun> {
+  /** Truncates now, whatever is due. @throws {FoldlogError} see truncate.ts; what an audit found and nothing has put right */
+  async truncate(): Promise<TruncateRun> {
+    if (this.#suspicion !== undefined) throw this.#suspicion;
     return this.#truncate('asked for');
   }
 
@@ -102,9 +104,9 @@ export class Upkeep {
     return this.#logTurn.own('other', work);
   }
 
-  /** While an audit's finding stands every byte is evidence: nothing is truncated. */
-  suspect(isDamaged: boolean): void {
-    this.#isSuspect = isDamaged;
+  /** While an audit's finding stands, nothing is signed over that state, and every byte is evidence. Undefined: nothing was found, or it was put right. */
+  suspect(finding: FoldlogError | undefined): void {
+    this.#suspicion = finding;
   }
 
   /** In a turn of the mutex. */
@@ -112,13 +114,14 @@ export class Upkeep {
     const { all, free } = this.#store.fileBytes();
     const meta = new Meta(this.#store.db);
     const noted = this.publisher.noted;
-    const logBytes = this.#measured?.bytes;
+    const baseSeq = this.#store.log.base.head.seq;
+    const logBytes = this.#measured?.baseSeq === baseSeq ? this.#measured.bytes : undefined;
     return {
       job: this.#job,
       reason: this.#reason,
       lastError: this.#lastError,
       retryAtMs: this.#loop.retryAt,
-      baseSeq: this.#store.log.base.head.seq,
+      baseSeq,
       logBytes,
       fileBytes: all,
       freeBytes: free,
@@ -143,7 +146,8 @@ export class Upkeep {
   }
 
   async #round(): Promise<RoundEnd> {
-    if (this.#isClosed || this.#pusher.receipt === undefined || this.#pusher.state.kind === 'stopped') return 'idle';
+    if (this.#isClosed || this.#suspicion !== undefined || this.#pusher.receipt === undefined || this.#pusher.state.kind === 'stopped')
+      return 'idle';
     try {
       const plan = planUpkeep(await this.#ofLog(() => this.#facts()));
       switch (plan.kind) {
@@ -156,7 +160,6 @@ export class Upkeep {
           return 'more';
         case 'truncate':
         case 'vacuum': {
-          if (this.#isSuspect) return 'idle';
           const { fromSeq, toSeq, freedBytes } = await this.#truncate(plan.reason);
           return toSeq > fromSeq || freedBytes > 0 ? 'more' : 'idle';
         }
@@ -169,7 +172,13 @@ export class Upkeep {
   }
 
   #truncate(reason: string): Promise<TruncateRun> {
-    return this.withWholeLog(() => this.#as('truncating', reason, () => this.#ofLog(() => this.#truncator.run())));
+    return this.withWholeLog(() =>
+      this.#as('truncating', reason, async () => {
+        const run = await this.#ofLog(() => this.#truncator.run());
+        await this.#measure();
+        return run;
+      }),
+    );
   }
 
   /** A log that does not verify is closed for saves, which would build on it, as when an audit finds it. */
