@@ -189,7 +189,11 @@ export class OwnShard {
     if (opened === undefined || opened.epoch < epoch) return;
     const mayEnter = this.#ports.epochs.mayEnter(this.store.identity.id, opened);
     // The note outlives the file's move when all stops between the two.
-    if (mayEnter) this.#entering ??= this.#enter(opened).finally(() => this.#leaveEntering());
+    if (mayEnter)
+      this.#entering ??= this.#enter(opened).then(
+        () => this.#leaveEntering(),
+        () => this.#leaveEntering(), // the disk failed: the note stands, the next wake tries again
+      );
     else if (opened.epoch > epoch) this.#closeFenced(fencedHere(this.store.identity, epoch, opened));
   }
 
@@ -199,7 +203,12 @@ export class OwnShard {
       if (store.log.base.epoch === opened.epoch) return true;
       if (!isSameHead(store.head, opened.cut)) return false;
       await store.makeDurable();
-      await store.enterEpoch(opened);
+      try {
+        await store.enterEpoch(opened);
+      } catch (error) {
+        await store.reopen(); // whether it was written, the file says; saves stay closed until the next look
+        throw error;
+      }
       return true;
     });
     if (!isEntered) return this.#closeFenced(fencedHere(store.identity, store.log.base.epoch, opened));
@@ -221,7 +230,8 @@ export class OwnShard {
     this.#queue.stop(this.closed ?? error);
     if (isKnown) return;
     const { store } = this;
-    if (!store.isNotedFenced) void store.mutex.own('other', () => store.noteFenced()).catch(() => undefined); // the next push meets the same fence
+    const noting = store.mutex.own('other', () => (store.isNotedFenced ? undefined : store.noteFenced()));
+    noting.catch(() => undefined); // not noted: the next push meets the same fence
     this.#events.onState();
   }
 
@@ -292,7 +302,7 @@ export class OwnShard {
 
   /** Finishes the save that runs, refuses those that wait, ends the loops. */
   async close(): Promise<void> {
-    await this.#entering?.catch(() => undefined);
+    await this.#entering;
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
