@@ -1,9 +1,8 @@
 // The engine of one workspace store: opens what is there, runs the loops, and answers the API. Host-independent: everything it touches is a port.
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
-import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import type { Act } from '../../kernel/control/acts.ts';
-import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
+import { isSameBytes } from '../../kernel/bytes.ts';
+import { isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
@@ -35,13 +34,13 @@ import {
   missingFiles,
   type OnLoss,
 } from './loss.ts';
-import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
+import { commitAct, foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
 import { OwnShard, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
 import { type EpochRights, isKeyLost, strandingHost } from './ownership.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
-import type { EngineEvent, EngineStatus } from './status.ts';
+import { devicesOf, type EngineEvent, type EngineStatus, workspaceStatus } from './status.ts';
 import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 import { TakeOvers } from './take-over.ts';
 import { TakeOverCalls, takingOver } from './take-over-calls.ts';
@@ -189,12 +188,12 @@ export class Engine {
       verdict: this.#ports.verdict,
       storage: await this.#ports.meter?.measure(),
       key: this.#signer.hold,
-      workspace: this.#workspaceStatus(),
+      workspace: workspaceStatus(this.#file, this.#control.state, this.#signer),
       link: this.#control.link,
       own,
       lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      devices: this.#devices(),
+      devices: devicesOf(this.#control.state, this.#signer),
       troubles: [
         ...refused,
         ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
@@ -221,7 +220,7 @@ export class Engine {
   /** A link fragment; resolves once the invite is in the control log, so that the link works when it is shown. */
   async invite(options: InviteOptions): Promise<string> {
     const { fragment, act } = makeInvite(this.#membership, this.#control, options);
-    await this.#commitAct(act);
+    await commitAct(act, this.#file, this.#control, { scheduler: this.#ports.scheduler, wake: () => this.#controlLoop.wake(true) });
     return fragment;
   }
 
@@ -269,13 +268,10 @@ export class Engine {
     throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'no relay', expected: 'one' });
   }
 
-  /** See take-over-calls.ts. */
-  async takeOver(kind: string, name: string): Promise<string> {
-    return this.#requireCalls('takeOver').takeOver(kind, name);
-  }
-
-  async revoke(device: string): Promise<void> {
-    return this.#requireCalls('revoke').revoke(device);
+  /** Takes shards over and revokes devices. @throws {FoldlogError} `misuse` `noRelay` */
+  get takeOvers(): TakeOverCalls {
+    if (this.#calls !== undefined) return this.#calls;
+    throw FoldlogError.misuse({ where: 'take over', reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
   }
 
   /** Reads across own and followed shards that match a pattern, on one look at each. */
@@ -361,11 +357,6 @@ export class Engine {
     });
   }
 
-  #requireCalls(where: string): TakeOverCalls {
-    if (this.#calls !== undefined) return this.#calls;
-    throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-  }
-
   async #open(kind: string, name: string): Promise<OwnShard> {
     const definition = this.#definitions.get(kind);
     const where = `shard ${kind}/${name}`;
@@ -423,7 +414,7 @@ export class Engine {
     const { state } = this.#control;
     const taken = state === undefined ? undefined : shardNamed(state, kind, name);
     if (state === undefined || taken === undefined) {
-      const role = this.#workspaceStatus()?.role ?? 'owner';
+      const role = workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'owner';
       if (isRoleAtLeast(role, 'writer')) return;
       throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
     }
@@ -443,7 +434,7 @@ export class Engine {
   #assemble(store: ShardStore): OwnShard {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
-    const isAdmin = (): boolean => isRoleAtLeast(this.#workspaceStatus()?.role ?? 'reader', 'admin');
+    const isAdmin = (): boolean => isRoleAtLeast(workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'reader', 'admin');
     const ports = { ...this.#ports, signer: this.#signer, isAdmin };
     const sync = relay === undefined ? undefined : { ...ports, relay };
     const events: ShardEvents = {
@@ -477,12 +468,6 @@ export class Engine {
 
   #isKeyLost = (store: ShardStore): boolean => isKeyLost(this.#control.state, this.#signer, store);
 
-  #devices(): EngineStatus['devices'] {
-    const me = keyIdOf(this.#signer.publicKey);
-    const devices = [...(this.#control.state?.devices.values() ?? [])];
-    return devices.map(({ id, name, role }) => ({ id: bytesToHex(id), name, role, isThis: isSameBytes(id, me) }));
-  }
-
   #damages(own: readonly OwnShardStatus[]): readonly string[] {
     return own.flatMap((shard) => [
       ...(shard.audit?.verdict.kind === 'damaged' ? [shard.audit.verdict.error.message] : []),
@@ -497,41 +482,6 @@ export class Engine {
       ...gone.map(({ kind, name }) => ({ kind, name, why: 'file' as const })),
       ...unsigned.map(({ kind, name }) => ({ kind, name, why: 'key' as const })),
     ];
-  }
-
-  async #commitAct(act: Act): Promise<void> {
-    this.#file.queueActs([act]);
-    const text = JSON.stringify(actsToJson([act]));
-    for (;;) {
-      const waiting = this.#file.pendingActs().find(({ acts }) => JSON.stringify(actsToJson(acts)) === text);
-      if (waiting === undefined) return;
-      if (waiting.refused !== undefined || this.#control.link.kind === 'offline') {
-        this.#file.dropActs(waiting.id);
-        throw new FoldlogError(waiting.refused === undefined ? 'unavailable' : 'misuse', {
-          where: act.act,
-          reason: waiting.refused === undefined ? 'relayUnreachable' : 'refused',
-          found: waiting.refused ?? 'no answer of the relay',
-          expected: 'an entry in the control log',
-        });
-      }
-      this.#controlLoop.wake(true);
-      await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
-    }
-  }
-
-  #workspaceStatus(): EngineStatus['workspace'] {
-    const { workspace } = this.#file;
-    if (workspace === undefined) return undefined;
-    const { state } = this.#control;
-    const device = state === undefined ? undefined : deviceOf(state, keyIdOf(this.#signer.publicKey));
-    const genesis = this.#file.pendingActs().flatMap(({ acts }) => acts.filter((act) => act.act === 'genesis'))[0];
-    return {
-      id: bytesToHex(workspace),
-      name: state?.name ?? genesis?.name ?? '',
-      device: device?.name ?? genesis?.device ?? '',
-      role: device?.role ?? (genesis === undefined ? 'reader' : 'owner'),
-      isAtRelay: state?.relay !== undefined,
-    };
   }
 
   #tell(event: EngineEvent): void {
