@@ -53,7 +53,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     const screen = await tills.screen('screen');
     // The second till stops after its fence: its cut never leaves.
     tills.secondMisses = /^POST .*\/control$/;
-    await expect(world.finish('fenced', second.engine.takeOver('till', 'till-1'))).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(world.finish('fenced', second.engine.takeOvers.takeOver('till', 'till-1'))).rejects.toMatchObject({ kind: 'unavailable' });
     second.stop('kill');
     expect(old.closed).toBeUndefined();
     await tills.sell(old);
@@ -157,7 +157,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     firstNet.requestLost = 1;
     await tills.sell(old);
     const id = (await second.engine.status()).devices.find(({ name }) => name === 'Till 1')?.id as string;
-    await tills.waited('revoke', () => second.engine.revoke(id));
+    await tills.waited('revoke', () => second.engine.takeOvers.revoke(id));
     expect((await second.engine.status()).devices.map(({ name }) => name)).toEqual(['Office']);
     firstNet.requestLost = 0;
     first.engine.wake(true);
@@ -172,7 +172,10 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     expect(taken.store.log.base).toMatchObject({ epoch: 3, head: { seq: 4 } });
     await tills.sell(taken);
     await tills.committed(taken);
-    await expect(world.finish('again', second.engine.revoke(id))).rejects.toMatchObject({ kind: 'misuse', reason: 'notEnrolled' });
+    await expect(world.finish('again', second.engine.takeOvers.revoke(id))).rejects.toMatchObject({
+      kind: 'misuse',
+      reason: 'notEnrolled',
+    });
   });
 });
 
@@ -183,22 +186,22 @@ test('who may not is told before anything is sent', async () => {
   const own = await tills.open(second, 'office');
   await tills.sell(own);
   await tills.committed(own);
-  await expect(world.finish('asked', first.engine.takeOver('till', 'office'))).rejects.toMatchObject({
+  await expect(world.finish('asked', first.engine.takeOvers.takeOver('till', 'office'))).rejects.toMatchObject({
     kind: 'misuse',
     reason: 'notAllowed',
   });
-  await expect(world.finish('asked', first.engine.takeOver('till', 'nowhere'))).rejects.toMatchObject({
+  await expect(world.finish('asked', first.engine.takeOvers.takeOver('till', 'nowhere'))).rejects.toMatchObject({
     kind: 'misuse',
     reason: 'unknownShard',
   });
   const ids = (await second.engine.status()).devices.map(({ id }) => id);
   for (const id of ids)
-    await expect(world.finish('asked', first.engine.revoke(id))).rejects.toMatchObject({ kind: 'misuse', reason: 'notAllowed' });
-  await expect(world.finish('asked', second.engine.revoke(ids[0] as string))).rejects.toMatchObject({
+    await expect(world.finish('asked', first.engine.takeOvers.revoke(id))).rejects.toMatchObject({ kind: 'misuse', reason: 'notAllowed' });
+  await expect(world.finish('asked', second.engine.takeOvers.revoke(ids[0] as string))).rejects.toMatchObject({
     kind: 'misuse',
     reason: 'lastOwner',
   });
-  await expect(world.finish('asked', second.engine.revoke('ff'.repeat(16)))).rejects.toMatchObject({
+  await expect(world.finish('asked', second.engine.takeOvers.revoke('ff'.repeat(16)))).rejects.toMatchObject({
     kind: 'misuse',
     reason: 'notEnrolled',
   });

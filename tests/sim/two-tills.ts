@@ -107,8 +107,8 @@ export class TwoTills {
     return { seed: this.world.seed, options: this.#options, store, first: held[0] as HeldDevice, second: held[1] as HeldDevice };
   }
 
-  /** A world that goes on from a stage, both devices running. */
-  static async from(stage: Stage): Promise<TwoTills> {
+  /** A world that goes on from a stage; the first till running, unless it is `away`. */
+  static async from(stage: Stage, isFirstAway = false): Promise<TwoTills> {
     const tills = new TwoTills(stage.seed, stage.options, 'again');
     await copyStore(stage.store, tills.store);
     for (const [device, held] of [
@@ -118,7 +118,7 @@ export class TwoTills {
       device.disk.load(held.disk);
       device.pages.load(held.pages);
       device.vault.copyFrom(held.vault);
-      await device.boot();
+      if (device === tills.second || !isFirstAway) await device.boot();
     }
     return tills;
   }
@@ -203,7 +203,7 @@ export class TwoTills {
   }
 
   takeOver(device: SimDevice = this.second): Promise<string> {
-    return this.waited('take over', () => device.engine.takeOver('till', 'till-1'));
+    return this.waited('take over', () => device.engine.takeOvers.takeOver('till', 'till-1'));
   }
 
   async sales(device: SimDevice): Promise<number | undefined> {

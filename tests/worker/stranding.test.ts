@@ -122,7 +122,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     counter.online();
     await shop.world.run('the fork is met', async () => (await shard.status()).fence.kind === 'fenced');
     await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'fenced' });
-    await shop.world.finish('taken over from itself', device.engine.takeOver('till', 'counter-1'));
+    await shop.world.finish('taken over from itself', device.engine.takeOvers.takeOver('till', 'counter-1'));
     await shop.world.run('the shard is open again', async () => (await shard.status()).fence.kind === 'open');
     await counter.sell(shard, 1);
     await shop.committed(shard);
@@ -352,7 +352,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     counter.offline();
     await counter.sell(shard, 70); // more than one batch of ids
     const { engine } = shop.owner;
-    const office = engine.shard(await shop.world.finish('taken', engine.takeOver('till', 'counter-1')));
+    const office = engine.shard(await shop.world.finish('taken', engine.takeOvers.takeOver('till', 'counter-1')));
     await shop.sell(office, 2);
     await shop.committed(office);
     counter.online();
@@ -362,7 +362,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     await device.boot();
     const again = await counter.shard();
     expect(again.store.head.seq).toBe(6);
-    await shop.world.finish('taken back', device.engine.takeOver('till', 'counter-1'));
+    await shop.world.finish('taken back', device.engine.takeOvers.takeOver('till', 'counter-1'));
     await shop.world.run('saved again', async () => (await again.status()).stranded.waiting === 0);
     await shop.committed(again);
     expect(again.store.log.base.epoch).toBe(3);

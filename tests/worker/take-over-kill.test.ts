@@ -23,7 +23,7 @@ async function staged(seed: number, backend: Backend): Promise<Stage> {
 async function begun(tills: TwoTills, device: SimDevice): Promise<boolean> {
   let isDone = false;
   let isOver = false;
-  device.engine.takeOver('till', 'till-1').then(
+  device.engine.takeOvers.takeOver('till', 'till-1').then(
     () => {
       isDone = true;
     },
@@ -60,8 +60,9 @@ describe.each<readonly [Backend, number]>([
     const stage = await staged(401, backend);
     let call = 1;
     for (let isWhole = false; !isWhole; call++) {
-      const tills = await TwoTills.from(stage);
-      const old = await tills.open(tills.first);
+      const isFirstAway = call % 8 !== 1; // what the old writer makes of it is the third test's
+      const tills = await TwoTills.from(stage, isFirstAway);
+      const old = isFirstAway ? undefined : await tills.open(tills.first);
       tills.second.medium.stopAfter(call);
       const isDone = await begun(tills, tills.second);
       isWhole = isDone && !tills.second.medium.isStopped;

@@ -1,34 +1,24 @@
 // The engine of one workspace store: opens what is there, runs the loops, and answers the API. Host-independent: everything it touches is a port.
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
-import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import type { Act, Role } from '../../kernel/control/acts.ts';
+import { isSameBytes } from '../../kernel/bytes.ts';
+import type { Act } from '../../kernel/control/acts.ts';
 import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { auditAfterMs, auditEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
-import type {
-  BulkDigest,
-  Clock,
-  Deflate,
-  Http,
-  Random,
-  Scheduler,
-  Signer,
-  StorageMeter,
-  StorageUse,
-  Verifier,
-} from '../../kernel/ports.ts';
+import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, StorageMeter, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
-import { ControlReplica, type LinkState } from './control.ts';
+import { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
-import { Follower, type ReplicaStatus } from './follow.ts';
+import { devicesOf, type EngineStatus, workspaceStatus } from './engine-status.ts';
+import { Follower } from './follow.ts';
 import { currentFile, settleGenerations, shardFileName } from './generations.ts';
 import { takeOverOf } from './intents.ts';
 import { Loop } from './loop.ts';
@@ -52,11 +42,13 @@ import { type EpochRights, isKeyLost, strandingHost } from './ownership.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
-import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
+import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 import { TakeOvers } from './take-over.ts';
 import { TakeOverCalls, takingOver } from './take-over-calls.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
+
+export type { EngineStatus } from './engine-status.ts';
 
 export interface EnginePorts {
   readonly pool: StoragePool;
@@ -89,28 +81,6 @@ export type EngineEvent =
   | { readonly kind: 'changed'; readonly shard: string }
   /** What was saved in an epoch up to `epoch`, above `seq`, is in the outbox now. */
   | { readonly kind: 'stranded'; readonly shard: string; readonly epoch: number; readonly seq: number };
-
-export interface EngineStatus {
-  readonly backend: StoragePool['backend'];
-  readonly durability: DurabilityClass;
-  readonly verdict: string;
-  /** Room for all of this origin; undefined where the browser does not say. */
-  readonly storage: StorageUse | undefined;
-  readonly key: Signer['hold'];
-  readonly workspace:
-    | { readonly id: string; readonly name: string; readonly device: string; readonly role: Role; readonly isAtRelay: boolean }
-    | undefined;
-  readonly link: LinkState;
-  readonly own: readonly OwnShardStatus[];
-  readonly followed: readonly ReplicaStatus[];
-  /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
-  readonly lost: readonly LostShard[];
-  /** Who is in the workspace. `id` names a device to `revoke`. */
-  readonly devices: readonly { readonly id: string; readonly name: string; readonly role: Role; readonly isThis: boolean }[];
-  /** Acts the control log refused, and shards that could not be started, in words. */
-  readonly troubles: readonly string[];
-  readonly traffic: Readonly<Traffic>;
-}
 
 export class Engine {
   readonly #ports: EnginePorts;
@@ -225,12 +195,12 @@ export class Engine {
       verdict: this.#ports.verdict,
       storage: await this.#ports.meter?.measure(),
       key: this.#signer.hold,
-      workspace: this.#workspaceStatus(),
+      workspace: workspaceStatus(this.#file, this.#control.state, this.#signer),
       link: this.#control.link,
       own,
       lost: this.#lost(),
       followed: this.#follower?.statuses() ?? [],
-      devices: this.#devices(),
+      devices: devicesOf(this.#control.state, this.#signer),
       troubles: [
         ...refused,
         ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
@@ -288,13 +258,10 @@ export class Engine {
     this.#followLoop.wake(true);
   }
 
-  /** See take-over-calls.ts. */
-  async takeOver(kind: string, name: string): Promise<string> {
-    return this.#requireCalls('takeOver').takeOver(kind, name);
-  }
-
-  async revoke(device: string): Promise<void> {
-    return this.#requireCalls('revoke').revoke(device);
+  /** Takes shards over and revokes devices. @throws {FoldlogError} `misuse` `noRelay` */
+  get takeOvers(): TakeOverCalls {
+    if (this.#calls !== undefined) return this.#calls;
+    throw FoldlogError.misuse({ where: 'take over', reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
   }
 
   /** Reads across own and followed shards that match a pattern, on one look at each. */
@@ -380,11 +347,6 @@ export class Engine {
     });
   }
 
-  #requireCalls(where: string): TakeOverCalls {
-    if (this.#calls !== undefined) return this.#calls;
-    throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-  }
-
   async #open(kind: string, name: string): Promise<OwnShard> {
     const definition = this.#definitions.get(kind);
     const where = `shard ${kind}/${name}`;
@@ -442,7 +404,7 @@ export class Engine {
     const { state } = this.#control;
     const taken = state === undefined ? undefined : shardNamed(state, kind, name);
     if (state === undefined || taken === undefined) {
-      const role = this.#workspaceStatus()?.role ?? 'owner';
+      const role = workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'owner';
       if (isRoleAtLeast(role, 'writer')) return;
       throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
     }
@@ -462,7 +424,7 @@ export class Engine {
   #assemble(store: ShardStore): OwnShard {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
-    const isAdmin = (): boolean => isRoleAtLeast(this.#workspaceStatus()?.role ?? 'reader', 'admin');
+    const isAdmin = (): boolean => isRoleAtLeast(workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'reader', 'admin');
     const ports = { ...this.#ports, signer: this.#signer, isAdmin };
     const sync = relay === undefined ? undefined : { ...ports, relay };
     const events: ShardEvents = {
@@ -496,12 +458,6 @@ export class Engine {
 
   #isKeyLost = (store: ShardStore): boolean => isKeyLost(this.#control.state, this.#signer, store);
 
-  #devices(): EngineStatus['devices'] {
-    const me = keyIdOf(this.#signer.publicKey);
-    const devices = [...(this.#control.state?.devices.values() ?? [])];
-    return devices.map(({ id, name, role }) => ({ id: bytesToHex(id), name, role, isThis: isSameBytes(id, me) }));
-  }
-
   #damages(): readonly string[] {
     return [...this.#own.values()].flatMap(({ audited }) => (audited?.verdict.kind === 'damaged' ? [audited.verdict.error.message] : []));
   }
@@ -533,21 +489,6 @@ export class Engine {
       this.#controlLoop.wake(true);
       await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
     }
-  }
-
-  #workspaceStatus(): EngineStatus['workspace'] {
-    const { workspace } = this.#file;
-    if (workspace === undefined) return undefined;
-    const { state } = this.#control;
-    const device = state === undefined ? undefined : deviceOf(state, keyIdOf(this.#signer.publicKey));
-    const genesis = this.#file.pendingActs().flatMap(({ acts }) => acts.filter((act) => act.act === 'genesis'))[0];
-    return {
-      id: bytesToHex(workspace),
-      name: state?.name ?? genesis?.name ?? '',
-      device: device?.name ?? genesis?.device ?? '',
-      role: device?.role ?? (genesis === undefined ? 'reader' : 'owner'),
-      isAtRelay: state?.relay !== undefined,
-    };
   }
 
   #tell(event: EngineEvent): void {

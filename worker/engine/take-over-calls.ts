@@ -32,9 +32,11 @@ export interface TakeOverHost {
 
 /** Between two looks at how far it is: what is waited for takes several requests, and wakes who does the next step by itself. */
 const pauseMs = 20;
+const pausesPerWake = 50;
 
 export class TakeOverCalls {
   readonly #host: TakeOverHost;
+  #pauses = 0;
 
   constructor(host: TakeOverHost) {
     this.#host = host;
@@ -162,6 +164,7 @@ export class TakeOverCalls {
 
   async #untilDone(intent: Intent, where: string): Promise<void> {
     const { driver } = this.#host;
+    driver.forgetTrouble(intent);
     this.#host.engine.wake(true);
     for (;;) {
       const noted = driver.intents.find(intent);
@@ -184,6 +187,7 @@ export class TakeOverCalls {
   }
 
   async #pause(): Promise<void> {
+    if (++this.#pauses % pausesPerWake === 0) this.#host.engine.wake(true); // somebody waits for it: loops that back off try sooner
     await new Promise<void>((resolve) => this.#host.scheduler.after(pauseMs, resolve));
   }
 }

@@ -52,6 +52,11 @@ export class TakeOvers {
     return this.#troubles.get(intentName(intent));
   }
 
+  /** Before somebody waits anew: an older failure is not the answer to that. */
+  forgetTrouble(intent: Intent): void {
+    this.#troubles.delete(intentName(intent));
+  }
+
   /** One more step of everything that is noted. */
   async round(): Promise<RoundEnd> {
     const { state } = this.#control;

@@ -145,13 +145,13 @@ export class ClientSession implements EngineCalls {
 
   takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>> {
     return answer(async () => {
-      const handle = await this.#engine().takeOver(kind, name);
+      const handle = await this.#engine().takeOvers.takeOver(kind, name);
       return { handle, committedSeq: this.#engine().shard(handle).committed.seq };
     });
   }
 
   revoke(device: string): Promise<Outcome<void>> {
-    return answer(() => this.#engine().revoke(device));
+    return answer(() => this.#engine().takeOvers.revoke(device));
   }
 
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>> {
