@@ -187,7 +187,7 @@ describe('races', () => {
       }
     }
     expect(kills).toBeGreaterThan(24);
-  });
+  }, 120_000);
 
   test('a store that lost the fence takes nothing of the epoch after it', async () => {
     const { host, send, workspace, shard, heir, owner } = await shopOfTwo();

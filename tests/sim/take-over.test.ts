@@ -1,9 +1,12 @@
 // A shard taken over while its writer is away, and what that one finds when it comes back; from oneself; revoked. Whole engines over a real relay core.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
 import { verifiedStore } from '../relay/take-over.ts';
 import { salesQuery, TwoTills } from './two-tills.ts';
+
+// Three or four whole engines each, with a key pair and a SQLite of their own.
+vi.setConfig({ testTimeout: 120_000 });
 
 const fenced = { kind: 'fenced', reason: 'fenced' };
 

@@ -1,7 +1,7 @@
 // A follower against a relay that lies about a take-over: hides the fence, goes on in the old epoch, lets the old key into the new one, or shows another
 // fence than the cut names. Each is found before anything of it is folded. The relay's own key signs every lie.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Bytes } from '../../kernel/bytes.ts';
 import { headOf, linkGroup } from '../../kernel/commit-group.ts';
 import { portableSigner } from '../../kernel/ed25519.ts';
@@ -15,6 +15,9 @@ import { keysOf } from '../conformance/faulty-store.ts';
 import type { SimDevice } from '../sim/sim-device.ts';
 import { SimWorld, syncDeflate } from '../sim/sim-world.ts';
 import { TwoTills } from '../sim/two-tills.ts';
+
+// Three or four whole engines each, with a key pair and a SQLite of their own.
+vi.setConfig({ testTimeout: 120_000 });
 
 const relaySigner = (seed: number) => portableSigner(new SimWorld(seed).random('relay/key').bytes(32));
 
