@@ -66,3 +66,19 @@ test.each<readonly [Backend, number]>([
   },
   300_000,
 );
+
+test.each<Backend>(['opfs-pool', 'indexeddb'])(
+  'a step of the disk that fails once holds a stranding up and loses nothing: %s',
+  async (backend) => {
+    for (let call = 1; call <= 46; call += 5) {
+      const counter = await withTail(backend);
+      counter.device.medium.failAfter(call);
+      counter.online();
+      await settled(counter);
+      await counter.requireWhole([await counter.shard(), await counter.shard('counter-2')]);
+      counter.device.stop('kill');
+      counter.shop.owner.stop('kill');
+    }
+  },
+  120_000,
+);
