@@ -4,10 +4,13 @@ import { type CheckpointFacts, signCheckpoint } from '../../kernel/checkpoint.ts
 import { sha256 } from '../../kernel/digest.ts';
 import type { Receipt } from '../../kernel/receipt.ts';
 import { relayPaths } from '../../kernel/relay-api.ts';
-import { epoch, noHash, timeMs } from '../../kernel/units.ts';
+import { epoch, hash, noHash, timeMs } from '../../kernel/units.ts';
+import { webDeflate } from '../../kernel/web/web-deflate.ts';
 import { ifAbsent, type ObjectStore } from '../../relay/object-store.ts';
 import { memoryStore } from '../../relay/stores/memory.ts';
-import { foundedShop, okBody, seededRandom, startOfTests, TestTime, testHost } from '../relay/fixtures.ts';
+import { vector } from '../kernel/support/decoders.ts';
+import { foundedShop, okBody, startOfTests, TestTime, testHost } from '../relay/fixtures.ts';
+import { readBytes } from '../vectors/fixtures.ts';
 
 /** What a store was asked for since the last look. */
 export interface StoreCalls {
@@ -48,15 +51,15 @@ function countedStore(store: ObjectStore, calls: StoreCalls): ObjectStore {
 const settings = { runBytesMax: 64 * 1024 };
 /** When requests come: after all of the history. */
 const now = timeMs(startOfTests + 60_000);
-const seed = 'fuzz';
+const fuzzSeed = 'fuzz';
 
 /** Slots of the shard that the history fills. */
 export const slotsMade = 3;
 
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
-export async function makeWorld() {
-  const store = memoryStore();
+/** @param store where the relay keeps it; the fixture of a whole relay folder is made so, under a seed of its own. */
+export async function makeWorld(store: ObjectStore = memoryStore(), seed = fuzzSeed) {
   const shop = await foundedShop({ seed, store, settings });
   const { shard, send, workspace, till } = shop;
   const reader = await workspace.join(send, 'back office', 'reader');
@@ -64,7 +67,8 @@ export async function makeWorld() {
   const firstReceipt = await shard.push(send).then(() => shard.receipt);
   await shard.push(send, await shard.nextRun(3));
   const receipt: Receipt = await shard.push(send, await shard.nextRun(40));
-  const chunk = seededRandom('chunk').bytes(300);
+  const image = readBytes('tests/fixtures/format/1/image.db');
+  const chunk = await webDeflate.deflate(image);
   await workspace.signed(send, till, 'PUT', relayPaths.chunk(workspace.id, shard.id, sha256(chunk)), chunk);
   const facts: CheckpointFacts = {
     shard: shard.id,
@@ -77,10 +81,10 @@ export async function makeWorld() {
     slotTime: receipt.time,
     schemaVersion: 1,
     foldId: sha256(utf8('fold')),
-    stateHash: sha256(utf8('state')),
+    stateHash: hash(vector('state-hash')),
     time: receipt.time,
     controlHead: workspace.head,
-    chunks: [{ hash: sha256(chunk), storedLength: chunk.length, rawLength: 512 }],
+    chunks: [{ hash: sha256(chunk), storedLength: chunk.length, rawLength: image.length }],
   };
   const statement = await signCheckpoint(till.signer, facts);
   okBody(await workspace.signed(send, till, 'POST', relayPaths.checkpoints(workspace.id, shard.id), statement));
@@ -110,7 +114,7 @@ export async function relayOver(objects: ReadonlyMap<string, Bytes>) {
   for (const [key, bytes] of objects) await store.put(key, bytes, ifAbsent);
   const time = new TestTime();
   time.pass(now - startOfTests);
-  const host = testHost({ seed, store: countedStore(store, calls), time, settings });
+  const host = testHost({ seed: fuzzSeed, store: countedStore(store, calls), time, settings });
   await host.relay.ready();
   calls.changes = 0;
   return { ...host, calls };
