@@ -191,7 +191,7 @@ export class OwnShard {
       name: this.store.identity.name,
       savedSeq: this.store.head.seq,
       committedSeq: this.committed.seq,
-      pending: this.store.log.pending(this.committed.seq),
+      pending: this.store.log.pending(),
       exposedOps: this.store.exposedOps,
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
