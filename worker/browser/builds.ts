@@ -5,7 +5,7 @@ import { bytesToHex } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** Says whether two builds mean the same shard. */
 export interface DefinitionStamp {

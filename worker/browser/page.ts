@@ -5,6 +5,7 @@ export { type Sql, type SqlValue, sql } from '../../shards/sql.ts';
 export type { EngineStatus } from '../engine/engine.ts';
 export type { LostShard, OnLoss } from '../engine/loss.ts';
 export type { InviteOptions } from '../engine/membership.ts';
+export type { AlertChange, MetricsReport } from '../engine/metrics.ts';
 export type { Published } from '../engine/publish.ts';
 export type { Backend } from '../engine/storage-pool.ts';
 export type { Live } from './page/live.ts';

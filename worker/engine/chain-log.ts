@@ -182,6 +182,11 @@ export class ChainLog {
     return this.#queue.pending();
   }
 
+  /** Bytes of bodies along the log; only the difference of two means something. */
+  get savedBytes(): number {
+    return this.#queue.savedBytes;
+  }
+
   /** When the oldest group after `committed` was saved, by the clock of then. */
   oldestPendingMs(committed: Seq): TimeMs | undefined {
     const header = this.#db.value('SELECT header FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1', [committed]);

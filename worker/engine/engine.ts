@@ -7,19 +7,7 @@ import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { auditAfterMs, auditEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
-import type {
-  BulkDigest,
-  Clock,
-  Deflate,
-  Http,
-  Random,
-  Scheduler,
-  Signer,
-  StorageMeter,
-  StorageUse,
-  Verifier,
-} from '../../kernel/ports.ts';
+import type { BulkDigest, Deflate, Http, Random, Scheduler, Signer, StorageUse, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
@@ -46,32 +34,31 @@ import {
   type OnLoss,
 } from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
+import type { AlertChange, MetricsReport } from './metrics.ts';
 import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
+import { type MetricsPorts, type MetricsSettings, StoreMetrics } from './store-metrics.ts';
+import { Upkeep } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
-export interface EnginePorts {
-  readonly pool: StoragePool;
+export interface EnginePorts extends MetricsPorts {
   readonly vault: Vault;
   /** Why files live where they do, in words. */
   readonly verdict: string;
-  readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly verifier: Verifier;
   readonly deflate: Deflate;
   readonly bulkDigest: BulkDigest;
-  /** Absent: nobody knows how much room there is. */
-  readonly meter?: StorageMeter;
   /** Absent: a workspace that is never synced. */
   readonly http: Http | undefined;
 }
 
-export interface EngineSettings {
+export interface EngineSettings extends MetricsSettings {
   readonly definitions: readonly ShardDefinition[];
   /** How often the control log and followed shards are asked for news. */
   readonly pollMs: number;
@@ -82,7 +69,8 @@ export interface EngineSettings {
 export type EngineEvent =
   | { readonly kind: 'status' }
   | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
-  | { readonly kind: 'changed'; readonly shard: string };
+  | { readonly kind: 'changed'; readonly shard: string }
+  | ({ readonly kind: 'alert' } & AlertChange);
 
 export interface EngineStatus {
   readonly backend: StoragePool['backend'];
@@ -102,6 +90,8 @@ export interface EngineStatus {
   /** Acts the control log refused, and shards that could not be started, in words. */
   readonly troubles: readonly string[];
   readonly traffic: Readonly<Traffic>;
+  /** The last look; undefined before the first, some seconds after the start. */
+  readonly metrics: MetricsReport | undefined;
 }
 
 export class Engine {
@@ -116,11 +106,8 @@ export class Engine {
   readonly #own = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
-  #cancelAudit: (() => void) | undefined;
-  #auditing: Promise<void> = Promise.resolve();
-  #cancelOpening: (() => void) | undefined;
-  #openingOwn: Promise<void> = Promise.resolve();
-  #isClosing = false;
+  readonly #metrics: StoreMetrics;
+  readonly #upkeep: Upkeep;
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -140,14 +127,23 @@ export class Engine {
     const { relay } = at.membership;
     if (relay !== undefined) {
       this.#follower = new Follower(
-        { ...ports, relay, signer: at.signer },
+        { ...ports, relay, signer: at.signer, onFold: (ms) => this.#metrics.board.noteFold(ms) },
         ports.pool,
         { file: at.file, control: at.control, definitions: this.#definitions, traffic },
         (replica) => this.#tell({ kind: 'changed', shard: handleOf(replica.identity) }),
       );
     }
-    this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
-    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
+    const parts = () => ({ own: this.#own.values(), follower: this.#follower });
+    this.#metrics = new StoreMetrics(ports, settings, parts, (change) => this.#alert(change));
+    const poll = this.#metrics.poll(settings.pollMs);
+    this.#controlLoop = new Loop(ports, () => at.control.round(), poll);
+    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', poll);
+    this.#upkeep = new Upkeep(ports.scheduler, {
+      audit: () => this.audit(),
+      look: () => this.metrics(),
+      openOwn: relay === undefined ? undefined : () => this.#openOwn(),
+      isThrottled: () => this.#metrics.isThrottled,
+    });
   }
 
   /**
@@ -186,8 +182,6 @@ export class Engine {
     // Not waited for: the device's own shards come first, and who reads across waits for these.
     void engine.#follower?.openHeld(markers);
     engine.wake(false);
-    engine.#auditIn(auditAfterMs);
-    if (relay !== undefined) engine.#openOwnIn(ownOpenAfterMs);
     return engine;
   }
 
@@ -206,6 +200,7 @@ export class Engine {
       durability: pool.durability,
       verdict: this.#ports.verdict,
       storage: await this.#ports.meter?.measure(),
+      metrics: this.#metrics.latest,
       key: this.#signer.hold,
       workspace: this.#workspaceStatus(),
       link: this.#control.link,
@@ -215,6 +210,11 @@ export class Engine {
       troubles: [...refused, ...this.#damages(), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
       traffic: { ...this.#traffic },
     };
+  }
+
+  /** Looks at everything that is measured, now. */
+  metrics(): Promise<MetricsReport> {
+    return this.#metrics.look();
   }
 
   async create(names: { readonly workspace: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
@@ -303,11 +303,7 @@ export class Engine {
   }
 
   async close(): Promise<void> {
-    this.#isClosing = true;
-    this.#cancelAudit?.();
-    this.#cancelOpening?.();
-    await this.#auditing;
-    await this.#openingOwn;
+    await this.#upkeep.close();
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
@@ -316,30 +312,21 @@ export class Engine {
   }
 
   /** What was saved goes out also when the app does not open its shard again: own shards are opened behind all that people wait for. */
-  #openOwnIn(delayMs: number): void {
-    this.#cancelOpening = this.#ports.scheduler.after(delayMs, () => {
-      this.#openingOwn = this.#openOwn();
-    });
-  }
-
   async #openOwn(): Promise<void> {
     await this.#follower?.opened;
     for (const { hold, kind, name } of this.#file.shards()) {
-      if (hold !== 'own' || this.#isClosing) continue;
+      if (hold !== 'own' || this.#upkeep.isClosed) continue;
       await this.#ports.scheduler.yield();
       await this.openShard(kind, name).catch(() => undefined); // told to whoever opens it
     }
   }
 
-  /** One after another; a failure of the host is tried again at the next time. */
-  #auditIn(delayMs: number): void {
-    this.#cancelAudit = this.#ports.scheduler.after(delayMs, () => {
-      this.#auditing = this.audit().then(
-        () => undefined,
-        () => undefined,
-      );
-      this.#auditIn(auditEveryMs);
-    });
+  /** A throttle that ends lets go of what waited for it. */
+  #alert(change: AlertChange): void {
+    this.#tell({ kind: 'alert', ...change });
+    if (change.change === 'raised' || !change.alert.actions.includes('throttle')) return;
+    this.wake(false);
+    for (const shard of this.#own.values()) shard.publishIfDue();
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -419,14 +406,20 @@ export class Engine {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
     const sync = relay === undefined ? undefined : { ...this.#ports, relay, signer: this.#signer };
-    const shard = new OwnShard({ ...this.#ports, signer: this.#signer, sync }, this.#ports.pool, store, this.#control, {
-      onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
-      onCommitted: (head) => {
-        this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
-        this.#tell({ kind: 'status' });
+    const shard = new OwnShard(
+      { ...this.#ports, signer: this.#signer, sync, metrics: this.#metrics },
+      this.#ports.pool,
+      store,
+      this.#control,
+      {
+        onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
+        onCommitted: (head) => {
+          this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
+          this.#tell({ kind: 'status' });
+        },
+        onState: () => this.#tell({ kind: 'status' }),
       },
-      onState: () => this.#tell({ kind: 'status' }),
-    });
+    );
     if (this.#isKeyLost(store)) shard.refuseSaves(lostKeyShard(`shard ${handle}`));
     return shard;
   }

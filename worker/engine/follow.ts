@@ -13,7 +13,7 @@ import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import { shardFileName } from './generations.ts';
-import type { RoundEnd } from './loop.ts';
+import { isWaiting, type RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
@@ -25,6 +25,8 @@ export interface FollowPorts extends ReplicaPorts, BootstrapPorts, AuditPorts {
   readonly relay: RelayClient;
   readonly signer: Signer;
   readonly vault: Vault;
+  /** Told how long a pulled object took to verify and fold, ms. */
+  readonly onFold: (ms: number) => void;
 }
 
 /** How a replica began and what it cost until it was level with the relay for the first time. */
@@ -126,6 +128,11 @@ export class Follower {
     }));
   }
 
+  /** Sizes of the database files that are open. */
+  async fileBytes(): Promise<readonly number[]> {
+    return Promise.all(this.replicas.map(({ mutex, db }) => mutex.own('other', () => (db.isOpen ? db.sizeBytes() : 0))));
+  }
+
   failures(): readonly FoldlogError[] {
     return [...this.#failed.values()];
   }
@@ -171,7 +178,7 @@ export class Follower {
       try {
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
-        if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
+        if (followed.replica.stopped !== undefined || isWaiting(this.#ports.clock.now(), followed.retryAt, corruptRetryMs)) continue;
         isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
@@ -275,7 +282,11 @@ export class Follower {
     const answer = await this.#ports.relay.log(workspace, replica.identity.id, replica.cursor.slot, pullBytes, this.#ports.signer);
     const objects = answerOrThrow(answer, where);
     let folded = 0;
-    for (const object of objects) folded += await replica.take(object, { writer, relays });
+    for (const object of objects) {
+      const from = this.#ports.clock.ticks();
+      folded += await replica.take(object, { writer, relays });
+      this.#ports.onFold(this.#ports.clock.ticks() - from);
+    }
     followed.error = undefined;
     const { bootstrap } = followed;
     if (!bootstrap.isLevel) {

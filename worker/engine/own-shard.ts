@@ -15,13 +15,16 @@ import { Loop, type LoopPorts } from './loop.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
+import { type Pending, queueBytes } from './queue-count.ts';
 import { rebuildFromLog } from './rebuild.ts';
 import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
+import type { StoreMetrics } from './store-metrics.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
+  readonly metrics: StoreMetrics;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly vault: Vault;
@@ -40,7 +43,7 @@ export interface OwnShardStatus {
   readonly name: string;
   readonly savedSeq: number;
   readonly committedSeq: number;
-  readonly pending: { readonly groups: number; readonly ops: number; readonly bytes: number };
+  readonly pending: Pending;
   /** Ops of relaxed saves that a power cut may still take. */
   readonly exposedOps: number;
   readonly push: PushState;
@@ -66,17 +69,21 @@ export class OwnShard {
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
+  /** Bytes of bodies that the room was told of. */
+  #notedBytes: number;
 
   constructor(ports: OwnShardPorts, pool: StoragePool, store: ShardStore, control: ControlReplica, events: ShardEvents) {
     this.store = store;
     this.#ports = ports;
     this.#events = events;
+    this.#notedBytes = store.log.savedBytes;
     const { epoch } = store.log.base;
     this.#queue = new SaveQueue(
       ports,
       store,
       () => ({ epoch, controlHead: control.head, headsSeen: noHash }),
       () => this.#saved(),
+      (ms) => ports.metrics.board.noteFold(ms),
     );
     if (ports.sync === undefined) return;
     const wakePush = (): void => this.#pushLoop?.wake();
@@ -87,8 +94,17 @@ export class OwnShard {
     wakePush();
   }
 
+  /** @throws {FoldlogError} `storageFull` `quotaNear`, before there is no room at all: a save that is new; see save.ts for the others */
   save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
-    return this.#queue.save(id, source, durability);
+    const full = this.#ports.metrics.room.near();
+    return full === undefined ? this.#queue.save(id, source, durability) : this.#answerOrRefuse(id, full);
+  }
+
+  /** What is saved already is answered whatever room there is. */
+  async #answerOrRefuse(id: GroupId, full: FoldlogError): Promise<GroupPlace> {
+    const found = await this.find(id);
+    if (found === undefined) throw full;
+    return found;
   }
 
   /** Whether a relaxed save is one here; else it is strict. */
@@ -200,6 +216,21 @@ export class OwnShard {
     }));
   }
 
+  /** What metrics are made of. A shard that cannot be read just now has none of it. */
+  facts() {
+    return this.store.mutex.own('other', () => {
+      const { db, log, head } = this.store;
+      if (!db.isOpen) return { fileBytes: 0, openOps: 0, queueBytes: 0, oldestPendingMs: undefined };
+      return {
+        fileBytes: db.sizeBytes(),
+        // Without a relay there is nobody to publish to, and no period to close.
+        openOps: this.#publisher === undefined ? 0 : head.seq - this.#publisher.checkpointSeq,
+        queueBytes: this.#publisher === undefined ? 0 : queueBytes(log.pending()),
+        oldestPendingMs: this.#publisher === undefined ? undefined : log.oldestPendingMs(this.committed.seq),
+      };
+    });
+  }
+
   /** Finishes the save that runs, refuses those that wait, ends the loops. */
   async close(): Promise<void> {
     this.#queue.stop(
@@ -213,16 +244,28 @@ export class OwnShard {
   }
 
   #saved(): void {
+    this.#noteSaved();
     this.#events.onSaved(this.store.head);
     this.#pushLoop?.wake();
     void this.#runLive();
   }
 
+  #noteSaved(): void {
+    const { savedBytes } = this.store.log;
+    this.#ports.metrics.room.noteSaved(Math.max(0, savedBytes - this.#notedBytes));
+    this.#notedBytes = savedBytes;
+  }
+
   #committed(head: Head): void {
     this.#events.onCommitted(head);
+    this.publishIfDue();
+  }
+
+  /** A checkpoint of what is committed, when it is worth one; not on a low battery. */
+  publishIfDue(): void {
     const publisher = this.#publisher;
-    if (publisher === undefined || publisher.isRunning) return;
-    const plan = planPublish({ committedSeq: head.seq, checkpointSeq: publisher.checkpointSeq });
+    if (publisher === undefined || publisher.isRunning || this.#ports.metrics.isThrottled) return;
+    const plan = planPublish({ committedSeq: this.committed.seq, checkpointSeq: publisher.checkpointSeq });
     // A checkpoint nobody waits for: when it fails, the next receipt tries again.
     if (plan.kind === 'publish') publisher.publish().then(this.#events.onState, () => undefined);
   }

@@ -49,6 +49,10 @@ export class QueueCount {
     return { groups: this.#saved.groups - this.#committed.groups, ops, bytes: this.#saved.bytes - this.#committed.bytes };
   }
 
+  get savedBytes(): number {
+    return this.#saved.bytes;
+  }
+
   /** After COMMIT, with what it made durable. */
   committed(groups: readonly { readonly lastSeq: Seq; readonly bodyLength: number }[]): void {
     for (const { lastSeq, bodyLength } of groups) {
