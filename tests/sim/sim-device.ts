@@ -4,7 +4,7 @@
 import { portableSigner, portableVerifier } from '../../kernel/ed25519.ts';
 import type { Http, Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
-import { Engine, type EngineSettings } from '../../worker/engine/engine.ts';
+import { Engine, type EnginePorts, type EngineSettings } from '../../worker/engine/engine.ts';
 import type { Backend, StoragePool } from '../../worker/engine/storage-pool.ts';
 import type { House, MarkedFile, Vault } from '../../worker/engine/vault.ts';
 import { SimDisk, type StopMode } from './sim-disk.ts';
@@ -75,6 +75,9 @@ export interface DeviceOptions {
   readonly bytesMax?: number;
   /** Breaks the pool on purpose: for controls that must be found. */
   readonly wrap?: (pool: StoragePool) => StoragePool;
+  /** What else the host has: a meter of its room, a battery. */
+  readonly host?: Pick<EnginePorts, 'meter' | 'power' | 'isBetterBackendThere'>;
+  readonly settings?: Pick<EngineSettings, 'formFactor' | 'storageBytesMax'>;
 }
 
 export class SimDevice {
@@ -133,8 +136,9 @@ export class SimDevice {
         deflate: syncDeflate,
         bulkDigest: syncDigest,
         http: this.#http === undefined ? undefined : this.#lifelong(this.#http, life),
+        ...this.#options.host,
       },
-      { definitions: this.#definitions, pollMs: 1_000, onLoss },
+      { definitions: this.#definitions, pollMs: 1_000, onLoss, ...this.#options.settings },
     );
     return this.#engine;
   }
