@@ -11,7 +11,7 @@ export default defineConfig({
     coverage: {
       provider: 'v8',
       include: ['kernel/**/*.ts'],
-      exclude: ['**/*.d.ts'],
+      exclude: ['tests/**', '**/*.d.ts'],
       reporter: [['text', { skipFull: true }]],
       reportsDirectory: '.test-results/coverage',
       thresholds: { branches: 100, perFile: true },
