@@ -207,3 +207,15 @@ test('a follower says how it began, and its replicas count among the files', asy
   expect(values).toMatchObject({ bootstrap_path: 'genesis', open_period_ops: 0, offline_queue_mb: 0 });
   expect(values.db_file_size_mb).toBeGreaterThan(0);
 });
+
+test('a shard that cannot be read just now is left out, and the others are measured', async () => {
+  const shop = new SimShop(437);
+  const shard = await shop.found();
+  const other = shop.owner.engine.shard(await shop.owner.engine.openShard('till', 'till-2'));
+  shop.faults.requestLost = 1;
+  await shop.sell(other, 2);
+  shard.store.db.close();
+  const { values } = await shop.owner.engine.metrics();
+  expect(values.open_period_ops).toBe(4);
+  expect(values.db_file_size_mb).toBeGreaterThan(0);
+});

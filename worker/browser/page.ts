@@ -1,6 +1,7 @@
 // The published entry `foldlog`: what an app's page uses. Nothing durable happens on this side; the worker holds store and keys.
 
 export { FoldlogError } from '../../kernel/errors.ts';
+export type { Alert, AlertName, MetricAction, Metrics } from '../../shards/metric-rules.ts';
 export { type Sql, type SqlValue, sql } from '../../shards/sql.ts';
 export type { EngineStatus } from '../engine/engine.ts';
 export type { LostShard, OnLoss } from '../engine/loss.ts';

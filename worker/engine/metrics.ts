@@ -17,7 +17,16 @@ export interface AlertChange {
   readonly alert: Alert;
 }
 
-/** What the parts of a store know of themselves at one moment. */
+/** What an own shard knows of itself at one moment. */
+export interface ShardFacts {
+  readonly fileBytes: number;
+  /** Saved after the newest checkpoint. */
+  readonly openOps: number;
+  readonly queueBytes: number;
+  readonly oldestPendingMs: number | undefined;
+}
+
+/** The same of the parts of a store. */
 export interface StoreFacts {
   readonly backend: Metrics['vfs_backend'];
   readonly isBetterBackendThere: boolean;
@@ -27,7 +36,7 @@ export interface StoreFacts {
   readonly nowMs: number;
   /** Of every open database file. */
   readonly fileBytes: readonly number[];
-  readonly own: readonly { readonly openOps: number; readonly queueBytes: number; readonly oldestPendingMs: number | undefined }[];
+  readonly own: readonly Omit<ShardFacts, 'fileBytes'>[];
   readonly bootstraps: readonly ('open' | 'checkpoint' | 'genesis')[];
 }
 

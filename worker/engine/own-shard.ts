@@ -12,6 +12,7 @@ import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts } from './loop.ts';
+import type { ShardFacts } from './metrics.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
@@ -52,6 +53,8 @@ export interface OwnShardStatus {
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
 }
+
+const noFacts: ShardFacts = { fileBytes: 0, openOps: 0, queueBytes: 0, oldestPendingMs: undefined };
 
 type OnPatch = (patch: LivePatch) => void;
 type OnError = (error: FoldlogError) => void;
@@ -216,18 +219,19 @@ export class OwnShard {
     }));
   }
 
-  /** What metrics are made of. A shard that cannot be read just now has none of it. */
-  facts() {
+  /** What metrics are made of. */
+  facts(): Promise<ShardFacts> {
     return this.store.mutex.own('other', () => {
       const { db, log, head } = this.store;
-      if (!db.isOpen) return { fileBytes: 0, openOps: 0, queueBytes: 0, oldestPendingMs: undefined };
-      return {
-        fileBytes: db.sizeBytes(),
-        // Without a relay there is nobody to publish to, and no period to close.
-        openOps: this.#publisher === undefined ? 0 : head.seq - this.#publisher.checkpointSeq,
-        queueBytes: this.#publisher === undefined ? 0 : queueBytes(log.pending()),
-        oldestPendingMs: this.#publisher === undefined ? undefined : log.oldestPendingMs(this.committed.seq),
-      };
+      try {
+        const fileBytes = db.sizeBytes();
+        // Without a relay there is nobody to publish to and nobody to wait for.
+        if (this.#publisher === undefined) return { ...noFacts, fileBytes };
+        const oldestPendingMs = log.oldestPendingMs(this.committed.seq);
+        return { fileBytes, openOps: head.seq - this.#publisher.checkpointSeq, queueBytes: queueBytes(log.pending()), oldestPendingMs };
+      } catch {
+        return noFacts; // closed, or damaged: told by whoever saves or audits, and the other shards are measured all the same
+      }
     });
   }
 

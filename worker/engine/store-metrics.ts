@@ -3,7 +3,7 @@
 import { type FormFactor, throttledPollMs } from '../../kernel/limits.ts';
 import type { Clock, PowerMeter, StorageMeter } from '../../kernel/ports.ts';
 import type { Follower } from './follow.ts';
-import { type AlertChange, MetricsBoard, type MetricsReport } from './metrics.ts';
+import { type AlertChange, MetricsBoard, type MetricsReport, type ShardFacts } from './metrics.ts';
 import type { OwnShard } from './own-shard.ts';
 import { Room } from './room.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -71,7 +71,7 @@ export class StoreMetrics {
 
   async #look(): Promise<MetricsReport> {
     const { own, follower } = this.#parts();
-    const facts = [];
+    const facts: ShardFacts[] = [];
     for (const shard of own) facts.push(await shard.facts());
     const fileBytes = [...facts.map((fact) => fact.fileBytes), ...((await follower?.fileBytes()) ?? [])];
     this.room.noteFiles(fileBytes.reduce((sum, bytes) => sum + bytes, 0));
