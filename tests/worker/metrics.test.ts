@@ -139,7 +139,7 @@ describe('a low battery', () => {
       'raised lowBattery 19',
       'fell lowBattery 22',
     ]);
-  });
+  }, 60_000);
 
   test('saves are committed as fast as ever', async () => {
     const { shop, shard, battery } = await shopWithBattery(432);

@@ -44,6 +44,7 @@ describe('length', () => {
         expect(await pendingOf(shard)).toEqual({ groups: 0, ops: 0, bytes: 0 });
       }
     },
+    120_000,
   );
 
   test.each<StopMode>(['kill', 'power'])(
@@ -77,6 +78,7 @@ describe('length', () => {
       }
       expect(stopped).toBeGreaterThan(3);
     },
+    120_000,
   );
 
   test('a file whose totals are of another log is counted once more', async () => {

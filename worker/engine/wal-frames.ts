@@ -1,12 +1,15 @@
 // Tells a damaged WAL from one whose end was lost. SQLite reads a WAL up to the first frame that does not add up and forgets the rest without a word:
 // right for the torn end of a transaction that nobody was told about, wrong for a commit that was acknowledged. Every commit is flushed before the
 // next begins, so a frame that does not add up is damage when a later commit stands behind it. In the last commit damage and a torn write look
-// alike, except for a single flipped bit, which a torn write does not leave. Layout and checksum: sqlite.org/fileformat.html#walformat. Pure.
+// alike, except for a single flipped bit, which a torn write does not leave. A commit repeats its last frame up to the end of a sector and flushes there, in
+// the middle of that repetition, so the rest of it may be lost while the next, unflushed transaction is not: it counts for nothing. Layout and checksum: sqlite.org/fileformat.html#walformat. Pure.
 
 export type WalState = 'sound' | { readonly damagedAt: 'header' | number };
 
 const headerBytes = 32;
 const frameHeadBytes = 24;
+/** What the OPFS pool tells SQLite. */
+const sectorBytes = 4096;
 const magic = 0x377f0682;
 
 /** A running checksum: two words of 32 bits. */
@@ -32,10 +35,14 @@ export function judgeWal(bytes: Uint8Array): WalState {
   const frames = Math.floor((bytes.length - headerBytes) / frameBytes);
   const wal: Wal = { view, isLittle: isLittle(view), salt: sumAt(view, 16), frameBytes, frames };
   let sum = stored;
+  /** Up to where the newest commit was flushed; a frame that begins before it is its repetition. */
+  let flushedTo = 0;
   for (let i = 0; i < frames; i++) {
     if (!isOfThisWal(wal, i) || !addsUp(wal, i, sum)) {
-      return isFrameOneBitOff(wal, i, sum) || hasCommitBehind(wal, i) ? { damagedAt: i } : 'sound';
+      const from = frameAt(wal, i) < flushedTo ? i + 1 : i;
+      return isFrameOneBitOff(wal, i, sum) || hasCommitBehind(wal, from) ? { damagedAt: i } : 'sound';
     }
+    if (isCommit(wal, i) && frameAt(wal, i) >= flushedTo) flushedTo = Math.ceil(frameAt(wal, i + 1) / sectorBytes) * sectorBytes;
     sum = storedSum(wal, i);
   }
   return 'sound';
@@ -55,9 +62,9 @@ function frameSum(wal: Wal, i: number, before: Sum): Sum {
 }
 
 /** Whether a frame of a later transaction follows: what a torn end never has. Each frame is judged from the stored sum of the one before. */
-function hasCommitBehind(wal: Wal, bad: number): boolean {
+function hasCommitBehind(wal: Wal, from: number): boolean {
   let isPastCommit = false;
-  for (let i = bad; i < wal.frames; i++) {
+  for (let i = from; i < wal.frames; i++) {
     if (!isOfThisWal(wal, i)) continue;
     if (isPastCommit && addsUp(wal, i, storedSum(wal, i - 1))) return true;
     isPastCommit ||= isCommit(wal, i);
