@@ -166,11 +166,11 @@ export const byteTargets: readonly Target<unknown>[] = [
   inflateTarget(),
 ];
 
-/** As many as there are commas between ops at the outermost level, so that decoding goes beyond its first check. */
+/** As many as the list has, so that decoding goes beyond its first check; no header counts fewer than one. */
 function countOf(body: Bytes): number {
   try {
     const parsed: unknown = JSON.parse(new TextDecoder().decode(body));
-    return Array.isArray(parsed) ? parsed.length : 1;
+    return Array.isArray(parsed) ? Math.max(1, parsed.length) : 1;
   } catch {
     return 1;
   }
