@@ -40,8 +40,8 @@ import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
+import { StoreJobs } from './store-jobs.ts';
 import { type MetricsPorts, type MetricsSettings, StoreMetrics } from './store-metrics.ts';
-import { Upkeep } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
@@ -107,7 +107,7 @@ export class Engine {
   readonly #opening = new Map<string, Promise<OwnShard>>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
   readonly #metrics: StoreMetrics;
-  readonly #upkeep: Upkeep;
+  readonly #jobs: StoreJobs;
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -138,7 +138,7 @@ export class Engine {
     const poll = this.#metrics.poll(settings.pollMs);
     this.#controlLoop = new Loop(ports, () => at.control.round(), poll);
     this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', poll);
-    this.#upkeep = new Upkeep(ports.scheduler, {
+    this.#jobs = new StoreJobs(ports.scheduler, {
       audit: () => this.audit(),
       look: () => this.metrics(),
       openOwn: relay === undefined ? undefined : () => this.#openOwn(),
@@ -303,7 +303,7 @@ export class Engine {
   }
 
   async close(): Promise<void> {
-    await this.#upkeep.close();
+    await this.#jobs.close();
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
@@ -315,7 +315,7 @@ export class Engine {
   async #openOwn(): Promise<void> {
     await this.#follower?.opened;
     for (const { hold, kind, name } of this.#file.shards()) {
-      if (hold !== 'own' || this.#upkeep.isClosed) continue;
+      if (hold !== 'own' || this.#jobs.isClosed) continue;
       await this.#ports.scheduler.yield();
       await this.openShard(kind, name).catch(() => undefined); // told to whoever opens it
     }

@@ -4,7 +4,7 @@
 import { auditAfterMs, auditEveryMs, metricsAfterMs, metricsEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
 import type { Scheduler } from '../../kernel/ports.ts';
 
-export interface UpkeepWork {
+export interface StoreWork {
   readonly audit: () => Promise<unknown>;
   readonly look: () => Promise<unknown>;
   /** Absent in a workspace without a relay: nothing waits there to be sent. */
@@ -12,13 +12,13 @@ export interface UpkeepWork {
   readonly isThrottled: () => boolean;
 }
 
-export class Upkeep {
+export class StoreJobs {
   readonly #scheduler: Scheduler;
   readonly #cancels = new Map<string, () => void>();
   readonly #running = new Map<string, Promise<unknown>>();
   #isClosed = false;
 
-  constructor(scheduler: Scheduler, work: UpkeepWork) {
+  constructor(scheduler: Scheduler, work: StoreWork) {
     this.#scheduler = scheduler;
     const audit = (): Promise<unknown> => (work.isThrottled() ? Promise.resolve() : work.audit());
     this.#in(auditAfterMs, 'audit', audit, () => (work.isThrottled() ? auditAfterMs : auditEveryMs));
