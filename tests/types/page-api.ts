@@ -37,7 +37,12 @@ export async function typed(worker: () => Worker): Promise<void> {
   const snapshot: readonly { readonly id: string }[] | undefined = live.getSnapshot();
   const [across] = await ws.read('note/*', [sql<{ shardName: string }>`SELECT shardName FROM note`]);
   const names: readonly string[] = across.map(({ shardName }) => shardName);
-  void [kind, bodies, n, snapshot, names];
+  const { values, alerts } = await ws.metrics();
+  const queue: number = values.offline_queue_mb;
+  const quota: number | undefined = values.quota_used_pct;
+  const stop: () => void = ws.onAlert(({ change, alert }) => void (change === 'raised' && alert.actions.includes('send')));
+  stop();
+  void [kind, bodies, n, snapshot, names, alerts, queue, quota];
 
   const taken = await ws.takeOver('note', 'theirs');
   await taken.save('note.written', { id: '1', body: 'a' });

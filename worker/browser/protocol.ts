@@ -3,12 +3,14 @@
 
 import { errorToPlain, FoldlogError, isPlainError, type PlainError, plainToError } from '../../kernel/errors.ts';
 import type { FormFactor } from '../../kernel/limits.ts';
+import type { PowerUse } from '../../kernel/ports.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
 import type { Bootstrap, GenesisConsent } from '../engine/follow.ts';
 import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { OnLoss } from '../engine/loss.ts';
 import type { InviteOptions } from '../engine/membership.ts';
+import type { AlertChange, MetricsReport } from '../engine/metrics.ts';
 import type { OutboxItem } from '../engine/outbox-acts.ts';
 import type { Published } from '../engine/publish.ts';
 import type { SaveSource } from '../engine/save.ts';
@@ -28,6 +30,8 @@ export interface StoreSettings {
   /** Where files may live, in the order of trying; the OPFS pool, then IndexedDB. */
   readonly backends?: readonly Backend[];
   readonly formFactor?: FormFactor;
+  /** Bytes this origin may hold before new saves are refused: engine/room.ts. */
+  readonly storageBytesMax?: number | undefined;
   /** When files or the device's key are gone: engine/loss.ts. */
   readonly onLoss?: OnLoss;
 }
@@ -86,6 +90,9 @@ export interface EngineCalls {
   status(): Promise<Outcome<unknown>>;
   /** Whether anybody looks at status: nobody pays for it otherwise. */
   watchStatus(isWatched: boolean): Promise<Outcome<void>>;
+  metrics(): Promise<Outcome<MetricsReport>>;
+  /** The battery, as this page sees it. */
+  setPower(power: PowerUse): Promise<Outcome<void>>;
   sync(): Promise<Outcome<void>>;
 }
 
@@ -103,6 +110,7 @@ export type News =
   | { readonly kind: 'live'; readonly id: number; readonly patch: LivePatch }
   | { readonly kind: 'liveFailed'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'status'; readonly status: unknown }
+  | ({ readonly kind: 'alert' } & AlertChange)
   /** To its own page alone: it held the store's lock and could not open the store. The worker is of no more use. */
   | { readonly kind: 'openFailed'; readonly error: PlainError };
 

@@ -145,6 +145,11 @@ export class Database {
     });
   }
 
+  /** Of the file as its last commit left it; what still stands in a WAL counts. */
+  sizeBytes(): number {
+    return Number(this.value('PRAGMA page_count')) * Number(this.value('PRAGMA page_size'));
+  }
+
   /** Forgets prepared statements: needed before the schema changes under them. */
   finalizeStatements(): void {
     for (const statement of this.#statements.values()) statement.finalize();

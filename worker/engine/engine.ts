@@ -6,8 +6,8 @@ import { isRoleAtLeast } from '../../kernel/control/acts.ts';
 import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { auditAfterMs, auditEveryMs, type FormFactor, ownOpenAfterMs } from '../../kernel/limits.ts';
-import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, StorageMeter, Verifier } from '../../kernel/ports.ts';
+import type { FormFactor } from '../../kernel/limits.ts';
+import type { BulkDigest, Deflate, Http, Random, Scheduler, Signer, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
@@ -35,37 +35,36 @@ import {
   type OnLoss,
 } from './loss.ts';
 import { commitAct, foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
+import type { AlertChange, MetricsReport } from './metrics.ts';
 import { OwnShard, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
 import { type EpochRights, isKeyLost, strandingHost } from './ownership.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { ShardStore } from './shard-store.ts';
 import { devicesOf, type EngineEvent, type EngineStatus, workspaceStatus } from './status.ts';
-import { type StoragePool, scratchPrefix } from './storage-pool.ts';
+import { scratchPrefix } from './storage-pool.ts';
+import { StoreJobs } from './store-jobs.ts';
+import { type MetricsPorts, type MetricsSettings, StoreMetrics } from './store-metrics.ts';
 import { TakeOvers } from './take-over.ts';
 import { TakeOverCalls, takingOver } from './take-over-calls.ts';
 import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
-export interface EnginePorts {
-  readonly pool: StoragePool;
+export interface EnginePorts extends MetricsPorts {
   readonly vault: Vault;
   /** Why files live where they do, in words. */
   readonly verdict: string;
-  readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly verifier: Verifier;
   readonly deflate: Deflate;
   readonly bulkDigest: BulkDigest;
-  /** Absent: nobody knows how much room there is. */
-  readonly meter?: StorageMeter;
   /** Absent: a workspace that is never synced. */
   readonly http: Http | undefined;
 }
 
-export interface EngineSettings {
+export interface EngineSettings extends MetricsSettings {
   readonly definitions: readonly ShardDefinition[];
   /** How often the control log and followed shards are asked for news. */
   readonly pollMs: number;
@@ -90,11 +89,8 @@ export class Engine {
   readonly #own = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
-  #cancelAudit: (() => void) | undefined;
-  #auditing: Promise<void> = Promise.resolve();
-  #cancelOpening: (() => void) | undefined;
-  #openingOwn: Promise<void> = Promise.resolve();
-  #isClosing = false;
+  readonly #metrics: StoreMetrics;
+  readonly #jobs: StoreJobs;
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -115,7 +111,7 @@ export class Engine {
     if (relay !== undefined) {
       const takeOvers = new TakeOvers({ ...ports, relay, signer: at.signer }, at.file, at.control, () => this.wake(true));
       this.#follower = new Follower(
-        { ...ports, relay, signer: at.signer },
+        { ...ports, relay, signer: at.signer, onFold: (ms) => this.#metrics.board.noteFold(ms) },
         ports.pool,
         { file: at.file, control: at.control, definitions: this.#definitions, traffic, formFactor: settings.formFactor },
         {
@@ -126,9 +122,18 @@ export class Engine {
       this.#takeOvers = takeOvers;
       this.#calls = new TakeOverCalls({ ...ports, ...at, driver: takeOvers, follower: this.#follower, engine: this });
     }
-    this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
+    const parts = () => ({ own: this.#own.values(), follower: this.#follower });
+    this.#metrics = new StoreMetrics(ports, settings, parts, (change) => this.#alert(change));
+    const poll = this.#metrics.poll(settings.pollMs);
+    this.#controlLoop = new Loop(ports, () => at.control.round(), poll);
     this.#takeOverLoop = new Loop(ports, async () => (await this.#takeOvers?.round()) ?? 'idle');
-    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
+    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', poll);
+    this.#jobs = new StoreJobs(ports.scheduler, {
+      audit: () => this.audit(),
+      look: () => this.metrics(),
+      openOwn: relay === undefined ? undefined : () => this.#openOwn(),
+      isThrottled: () => this.#metrics.isThrottled,
+    });
   }
 
   /**
@@ -167,8 +172,6 @@ export class Engine {
     // Not waited for: the device's own shards come first, and who reads across waits for these.
     void engine.#follower?.openHeld(markers);
     engine.wake(false);
-    engine.#auditIn(auditAfterMs);
-    if (relay !== undefined) engine.#openOwnIn(ownOpenAfterMs);
     return engine;
   }
 
@@ -187,6 +190,7 @@ export class Engine {
       durability: pool.durability,
       verdict: this.#ports.verdict,
       storage: await this.#ports.meter?.measure(),
+      metrics: this.#metrics.latest,
       key: this.#signer.hold,
       workspace: workspaceStatus(this.#file, this.#control.state, this.#signer),
       link: this.#control.link,
@@ -202,6 +206,11 @@ export class Engine {
       ],
       traffic: { ...this.#traffic },
     };
+  }
+
+  /** Looks at everything that is measured, now. */
+  metrics(): Promise<MetricsReport> {
+    return this.#metrics.look();
   }
 
   async create(names: { readonly workspace: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
@@ -314,15 +323,11 @@ export class Engine {
   }
 
   get isClosing(): boolean {
-    return this.#isClosing;
+    return this.#jobs.isClosed;
   }
 
   async close(): Promise<void> {
-    this.#isClosing = true;
-    this.#cancelAudit?.();
-    this.#cancelOpening?.();
-    await this.#auditing;
-    await this.#openingOwn;
+    await this.#jobs.close();
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop(), this.#takeOverLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
@@ -331,30 +336,21 @@ export class Engine {
   }
 
   /** What was saved goes out also when the app does not open its shard again: own shards are opened behind all that people wait for. */
-  #openOwnIn(delayMs: number): void {
-    this.#cancelOpening = this.#ports.scheduler.after(delayMs, () => {
-      this.#openingOwn = this.#openOwn();
-    });
-  }
-
   async #openOwn(): Promise<void> {
     await this.#follower?.opened;
     for (const { hold, kind, name } of this.#file.shards()) {
-      if (hold !== 'own' || this.#isClosing) continue;
+      if (hold !== 'own' || this.#jobs.isClosed) continue;
       await this.#ports.scheduler.yield();
       await this.openShard(kind, name).catch(() => undefined); // told to whoever opens it
     }
   }
 
-  /** One after another; a failure of the host is tried again at the next time. */
-  #auditIn(delayMs: number): void {
-    this.#cancelAudit = this.#ports.scheduler.after(delayMs, () => {
-      this.#auditing = this.audit().then(
-        () => undefined,
-        () => undefined,
-      );
-      this.#auditIn(auditEveryMs);
-    });
+  /** A throttle that ends lets go of what waited for it. */
+  #alert(change: AlertChange): void {
+    this.#tell({ kind: 'alert', ...change });
+    if (change.change === 'raised' || !change.alert.actions.includes('throttle')) return;
+    this.wake(false);
+    for (const shard of this.#own.values()) shard.tend();
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
@@ -435,7 +431,7 @@ export class Engine {
     const { relay } = this.#membership;
     const handle = handleOf(store.identity);
     const isAdmin = (): boolean => isRoleAtLeast(workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'reader', 'admin');
-    const ports = { ...this.#ports, signer: this.#signer, isAdmin };
+    const ports = { ...this.#ports, signer: this.#signer, isAdmin, metrics: this.#metrics };
     const sync = relay === undefined ? undefined : { ...ports, relay };
     const events: ShardEvents = {
       onSaved: () => this.#tell({ kind: 'changed', shard: handle }),

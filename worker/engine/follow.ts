@@ -13,7 +13,7 @@ import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
 import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import { shardFileName } from './generations.ts';
-import type { RoundEnd } from './loop.ts';
+import { isWaiting, type RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
@@ -25,6 +25,8 @@ export interface FollowPorts extends ReplicaPorts, BootstrapPorts, AuditPorts {
   readonly relay: RelayClient;
   readonly signer: Signer;
   readonly vault: Vault;
+  /** Told how long a pulled object took to verify and fold, ms. */
+  readonly onFold: (ms: number) => void;
 }
 
 export interface FollowEvents {
@@ -191,6 +193,11 @@ export class Follower {
     }));
   }
 
+  /** Sizes of the database files that are open. */
+  async fileBytes(): Promise<readonly number[]> {
+    return Promise.all(this.replicas.map(({ mutex, db }) => mutex.own('other', () => (db.isOpen ? db.sizeBytes() : 0))));
+  }
+
   failures(): readonly FoldlogError[] {
     return [...this.#failed.values()];
   }
@@ -240,7 +247,7 @@ export class Follower {
         if (known?.replica.isAboveCut(state) === true) await this.#drop(id, known); // started again from what the cut leaves
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
-        if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
+        if (followed.replica.stopped !== undefined || isWaiting(this.#ports.clock.now(), followed.retryAt, corruptRetryMs)) continue;
         isMore = (await this.#pull(followed, state)) || isMore;
         if (followed.bootstrap.isLevel) this.#endBegun(id, ({ resolve }) => resolve(followed.bootstrap));
         if (await this.#onRead(followed.replica)) await this.#release(id, followed);
@@ -385,7 +392,9 @@ export class Follower {
     let at = { seq: replica.cursor.head.seq, rows: replica.rowsTouched, ticks, bytes };
     let folded = 0;
     for (const object of objects) {
+      const from = this.#ports.clock.ticks();
       const groups = await replica.take(object, state);
+      this.#ports.onFold(this.#ports.clock.ticks() - from);
       folded += groups;
       if (isLevel) continue;
       // Told object by object: a long start shows how far it is.

@@ -12,22 +12,26 @@ import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
+import type { ShardFacts } from './metrics.ts';
 import type { OutboxCounts } from './outbox.ts';
 import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
 import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
+import { type Pending, queueBytes } from './queue-count.ts';
 import { rebuildFromLog } from './rebuild.ts';
 import { findStart, restoreShard } from './restore.ts';
 import { type Durability, type SavedBefore, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
+import type { StoreMetrics } from './store-metrics.ts';
 import { Stranding, type StrandingHost, type StrandingState } from './stranding.ts';
 import type { TruncateRun } from './truncate.ts';
 import { Upkeep, type UpkeepStatus } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
+  readonly metrics: StoreMetrics;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly vault: Vault;
@@ -51,7 +55,7 @@ export interface OwnShardStatus {
   readonly name: string;
   readonly savedSeq: number;
   readonly committedSeq: number;
-  readonly pending: { readonly groups: number; readonly ops: number; readonly bytes: number };
+  readonly pending: Pending;
   /** Ops of relaxed saves that a power cut may still take. */
   readonly exposedOps: number;
   readonly push: PushState;
@@ -76,6 +80,8 @@ function passing(error: unknown): false {
   return false;
 }
 
+const noFacts: ShardFacts = { fileBytes: 0, openOps: 0, queueBytes: 0, oldestPendingMs: undefined };
+
 type OnPatch = (patch: LivePatch) => void;
 type OnError = (error: FoldlogError) => void;
 
@@ -98,6 +104,8 @@ export class OwnShard {
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
+  /** Bytes of bodies that the room was told of. */
+  #notedBytes: number;
 
   constructor(
     ports: OwnShardPorts,
@@ -110,11 +118,13 @@ export class OwnShard {
     this.#ports = ports;
     this.#events = events;
     this.#host = host;
+    this.#notedBytes = store.log.savedBytes;
     this.#queue = new SaveQueue(
       ports,
       store,
       () => ({ epoch: store.log.base.epoch, controlHead: control.head, headsSeen: noHash }),
       () => this.#saved(),
+      (ms) => ports.metrics.board.noteFold(ms),
     );
     this.#stranding = new Stranding(ports, pool, store, host, {
       onHeld: (error) => this.#held(error),
@@ -139,6 +149,7 @@ export class OwnShard {
     this.#upkeep = new Upkeep({ ...ports, ...ports.sync }, pool, { store, pusher, control }, wakePush, {
       onState: events.onState,
       onDamage: (error) => this.refuseSaves(error),
+      isThrottled: () => ports.metrics.isThrottled,
     });
     this.#pushLoop = new Loop(ports, () => pusher.round());
     this.#stranding.begin();
@@ -146,8 +157,17 @@ export class OwnShard {
     wakePush();
   }
 
+  /** @throws {FoldlogError} `storageFull` `quotaNear`, before there is no room at all: a save that is new; see save.ts for the others */
   save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
-    return this.#queue.save(id, source, durability);
+    const full = this.#ports.metrics.room.near();
+    return full === undefined ? this.#queue.save(id, source, durability) : this.#answerOrRefuse(id, full);
+  }
+
+  /** What is saved already is answered whatever room there is. */
+  async #answerOrRefuse(id: GroupId, full: FoldlogError): Promise<GroupPlace> {
+    const found = await this.find(id);
+    if (found === undefined) throw full;
+    return found;
   }
 
   /** A stranded group, from this shard's outbox or another's (rebase.ts). */
@@ -338,6 +358,11 @@ export class OwnShard {
     if (atOnce) this.#upkeep?.wake(true);
   }
 
+  /** What upkeep waited with while the battery was low. */
+  tend(): void {
+    this.#upkeep?.wake();
+  }
+
   get isPushIdle(): boolean {
     return this.#pushLoop === undefined || this.#pushLoop.isIdle;
   }
@@ -356,7 +381,7 @@ export class OwnShard {
       name: this.store.identity.name,
       savedSeq: this.store.head.seq,
       committedSeq: this.committed.seq,
-      pending: this.store.log.pending(this.committed.seq),
+      pending: this.store.log.pending(),
       exposedOps: this.store.exposedOps,
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
@@ -367,6 +392,27 @@ export class OwnShard {
       audit: this.#audit,
       closed: this.closed,
     }));
+  }
+
+  /** What metrics are made of. */
+  facts(): Promise<ShardFacts> {
+    return this.store.mutex.own('other', () => {
+      const { db, log, head } = this.store;
+      try {
+        const fileBytes = db.sizeBytes();
+        // Without a relay there is nobody to publish to and nobody to wait for.
+        if (this.#upkeep === undefined) return { ...noFacts, fileBytes };
+        const oldestPendingMs = log.oldestPendingMs(this.committed.seq);
+        return {
+          fileBytes,
+          openOps: head.seq - (this.#upkeep.publisher.noted?.head.seq ?? 0),
+          queueBytes: queueBytes(log.pending()),
+          oldestPendingMs,
+        };
+      } catch {
+        return noFacts; // closed, or damaged: told by whoever saves or audits, and the other shards are measured all the same
+      }
+    });
   }
 
   /** Finishes the save that runs, refuses those that wait, ends the loops. */
@@ -403,9 +449,16 @@ export class OwnShard {
   }
 
   #saved(): void {
+    this.#noteSaved();
     this.#events.onSaved(this.store.head);
     this.#pushLoop?.wake();
     void this.#runLive();
+  }
+
+  #noteSaved(): void {
+    const { savedBytes } = this.store.log;
+    this.#ports.metrics.room.noteSaved(Math.max(0, savedBytes - this.#notedBytes));
+    this.#notedBytes = savedBytes;
   }
 
   #committed(head: Head): void {

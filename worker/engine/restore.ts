@@ -17,6 +17,7 @@ import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { nextFile } from './generations.ts';
 import { imageDdl, requireImage } from './image.ts';
+import { forgetCounts } from './queue-count.ts';
 import { copyTable, foldNext, localTables, type Rebuilt } from './rebuild.ts';
 import { answerOrThrow } from './relay-client.ts';
 import { type Cursor, cursorAtGenesis } from './replica.ts';
@@ -147,6 +148,7 @@ async function fill(
     for (let at = { seq: reached.seq as number, isEnd: false }; !at.isEnd; ) at = foldNext({ db, file: to.file }, folder, at.seq);
     const logged = reached.seq > ownHead.seq ? reached : ownHead;
     if (!isSameHead(logged, goal.head)) await fetchRest(source, from, goal.head, { db, folder, head: logged, checkpoint });
+    forgetCounts(new Meta(db));
     goal.settle(new Meta(db));
     db.exec('COMMIT');
   } catch (error) {

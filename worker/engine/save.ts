@@ -93,6 +93,8 @@ export class SaveQueue {
   readonly #store: ShardStore;
   readonly #believed: () => Believed;
   readonly #onSaved: () => void;
+  /** Told how long the reducers of a transaction took, ms. */
+  readonly #onFold: (ms: number) => void;
   readonly #waiting: Waiting[] = [];
   #isRunning = false;
   /** The connection is closed and its file did not open again: the next transaction tries to. */
@@ -102,11 +104,12 @@ export class SaveQueue {
   /** Ends the wait for the flush that follows relaxed saves. */
   #flushing: (() => void) | undefined;
 
-  constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void) {
+  constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void, onFold: (ms: number) => void) {
     this.#ports = ports;
     this.#store = store;
     this.#believed = believed;
     this.#onSaved = onSaved;
+    this.#onFold = onFold;
   }
 
   /**
@@ -249,6 +252,7 @@ export class SaveQueue {
       store.db.run('BEGIN IMMEDIATE'); // b
       calls = this.#withoutAnswered(taken);
       let head = store.head;
+      const foldFrom = this.#ports.clock.ticks();
       for (const [i, call] of calls.entries()) {
         const at = { isShared: calls.length > 1, isLast: i === calls.length - 1 };
         const done = await this.#foldCall(call, ahead, head, believed, at); // c
@@ -256,6 +260,7 @@ export class SaveQueue {
         landed.push(done);
         head = headOf(done.group);
       }
+      this.#onFold(this.#ports.clock.ticks() - foldFrom);
       const last = landed.at(-1);
       if (last === undefined) {
         store.db.rollback();

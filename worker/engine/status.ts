@@ -8,6 +8,7 @@ import type { Signer, StorageUse } from '../../kernel/ports.ts';
 import type { LinkState } from './control.ts';
 import type { ReplicaStatus } from './follow.ts';
 import type { LostShard } from './loss.ts';
+import type { AlertChange, MetricsReport } from './metrics.ts';
 import type { OwnShardStatus } from './own-shard.ts';
 import type { Traffic } from './relay-client.ts';
 import type { DurabilityClass, StoragePool } from './storage-pool.ts';
@@ -18,6 +19,7 @@ export type EngineEvent =
   | { readonly kind: 'committed'; readonly shard: string; readonly seq: number }
   | { readonly kind: 'changed'; readonly shard: string }
   /** What was saved in an epoch up to `epoch`, above `seq`, is in the outbox now. */
+  | ({ readonly kind: 'alert' } & AlertChange)
   | { readonly kind: 'stranded'; readonly shard: string; readonly epoch: number; readonly seq: number };
 
 export interface EngineStatus {
@@ -40,6 +42,8 @@ export interface EngineStatus {
   /** Acts the control log refused, and shards that could not be started, in words. */
   readonly troubles: readonly string[];
   readonly traffic: Readonly<Traffic>;
+  /** The last look; undefined before the first, some seconds after the start. */
+  readonly metrics: MetricsReport | undefined;
 }
 
 export function workspaceStatus(file: WorkspaceFile, state: ControlState | undefined, signer: Signer): EngineStatus['workspace'] {

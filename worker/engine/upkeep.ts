@@ -54,7 +54,7 @@ export class Upkeep {
   readonly publisher: Publisher;
   readonly #truncator: Truncator;
   readonly #loop: Loop;
-  readonly #events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void };
+  readonly #events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void; readonly isThrottled: () => boolean };
   /** Held by whoever reads the whole log, and by truncating, which takes it away. */
   readonly #logTurn = new Mutex();
   #measured: { readonly db: unknown; readonly baseSeq: Seq; readonly upTo: Seq; readonly bytes: number } | undefined;
@@ -70,7 +70,7 @@ export class Upkeep {
     pool: StoragePool,
     at: { readonly store: ShardStore; readonly pusher: Pusher; readonly control: ControlReplica },
     wakePush: () => void,
-    events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void },
+    events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void; readonly isThrottled: () => boolean },
   ) {
     this.#ports = ports;
     this.#store = at.store;
@@ -154,6 +154,7 @@ export class Upkeep {
         case 'wait':
           return 'idle';
         case 'publish':
+          if (this.#events.isThrottled()) return 'idle'; // the end of the throttle wakes this
           if (this.#pusher.state.kind === 'waiting') return 'idle'; // the relay is away; its next receipt wakes this
           // An earlier try may have come further than it knew.
           await this.#as('publishing', plan.reason, async () => (await this.publisher.settle()) || this.publisher.publish());

@@ -2,17 +2,20 @@
 
 import { assertNever, FoldlogError, plainToError } from '../../../kernel/errors.ts';
 import type { FormFactor } from '../../../kernel/limits.ts';
+import type { PowerUse } from '../../../kernel/ports.ts';
 import type { ShardDefinition } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
 import type { Bootstrap, GenesisConsent } from '../../engine/follow.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { OnLoss } from '../../engine/loss.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
+import type { AlertChange, MetricsReport } from '../../engine/metrics.ts';
 import type { EngineStatus } from '../../engine/status.ts';
 import type { Backend } from '../../engine/storage-pool.ts';
 import { pollMsDefault } from '../bounds.ts';
 import { buildOf } from '../builds.ts';
 import { type News, type OpenedShard, statusFromWire } from '../protocol.ts';
+import { watchBattery } from './battery.ts';
 import type { Line } from './line.ts';
 import { EngineLink } from './link.ts';
 import type { LiveRows } from './live.ts';
@@ -38,6 +41,11 @@ export interface WorkspaceOptions<Definitions extends readonly ShardDefinition[]
    * from a checkpoint, and saving goes on under another name. `status().lost` names them.
    */
   readonly onLoss?: OnLoss;
+  /**
+   * Bytes this origin may hold before new saves are refused, typed (`storageFull` `quotaNear`); usual: 80 % of what the browser grants, which bounds it in
+   * any case. What was saved is kept and still sent, however long the queue.
+   */
+  readonly storageBytesMax?: number;
   /** How often the relay is asked for news, ms. */
   readonly pollMs?: number;
 }
@@ -78,6 +86,7 @@ export async function openWorkspace<const Definitions extends readonly ShardDefi
       allowMemory: options.allowMemory ?? false,
       backends: options.backends ?? backendsDefault,
       formFactor: formFactor(),
+      storageBytesMax: options.storageBytesMax,
       onLoss: options.onLoss ?? 'refuse',
     },
     onNews: (news) => (workspace === undefined ? early.push(news) : workspace.take(news)),
@@ -99,12 +108,19 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   readonly #shards = new Map<string, Shard<ShardDefinition>>();
   readonly #live = new Map<number, LiveHeld>();
   readonly #statusListeners = new Set<(status: EngineStatus) => void>();
+  readonly #alertListeners = new Set<(change: AlertChange) => void>();
+  readonly #endBattery: () => void;
+  #power: PowerUse | undefined;
   #status: EngineStatus | undefined;
   #nextLive = 1;
 
   /** Made by `openWorkspace`. */
   constructor(link: EngineLink) {
     this.#link = link;
+    this.#endBattery = watchBattery((power) => {
+      this.#power = power;
+      this.#link.hint((engine) => engine.setPower(power));
+    });
     link.onEnd((error) => {
       for (const shard of this.#shards.values()) shard.noteClosed(error);
     });
@@ -218,6 +234,18 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
     };
   };
 
+  /** Looks at everything that is measured, now: docs/metrics.md. */
+  metrics(): Promise<MetricsReport> {
+    return this.#link.call('read', (engine) => engine.metrics());
+  }
+
+  /** Calls back when a measured number passes its threshold, and when it is well below again. The returned function ends it. */
+  onAlert(listener: (change: AlertChange) => void): () => void {
+    const own = (change: AlertChange): void => listener(change);
+    this.#alertListeners.add(own);
+    return () => this.#alertListeners.delete(own);
+  }
+
   /** Pushes and pulls now instead of at the next turn. */
   sync(): Promise<void> {
     return this.#link.call('read', (engine) => engine.sync());
@@ -225,6 +253,7 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
 
   /** Lets what runs finish and frees the store for another tab. A page that just goes away loses nothing either. */
   close(): Promise<void> {
+    this.#endBattery();
     return this.#link.close();
   }
 
@@ -237,6 +266,7 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
     await Promise.all([...this.#shards.values()].map(reopen));
     for (const [id, held] of this.#live) this.#startLive(engine, id, held).catch(() => undefined);
     if (this.#statusListeners.size > 0) engine.watchStatus(true).catch(() => undefined);
+    if (this.#power !== undefined) engine.setPower(this.#power).catch(() => undefined);
   }
 
   /** News from the worker. */
@@ -257,6 +287,11 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
       case 'status':
         this.#takeStatus(statusFromWire(news.status));
         break;
+      case 'alert': {
+        const { change, alert } = news;
+        for (const listener of this.#alertListeners) listener({ change, alert });
+        break;
+      }
       case 'openFailed':
         break; // the link's
       default:
