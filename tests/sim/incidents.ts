@@ -50,7 +50,10 @@ function stopSoon({ stage, device, draw, step }: Befall, mode: StopMode): void {
   if (!device.isUp) return;
   stage.mark(step.what);
   device.stopMode = mode;
-  if (draw('when') < 0.2) return stage.takeAway(device);
+  if (draw('when') < 0.2) {
+    stage.takeAway(device);
+    return;
+  }
   const isVault = draw('vault') < 0.1;
   device.machine.stopAfter(1 + Math.floor(draw('call') ** 2 * (isVault ? 6 : 250)), isVault ? 'vault' : 'medium');
 }

@@ -46,7 +46,10 @@ function judgeRows(
   { rows, seq, chain }: { readonly rows: readonly (readonly unknown[])[]; readonly seq: number; readonly chain: readonly OwnGroup[] },
 ): void {
   const model = folded(chain, seq);
-  if (model === undefined) return stage.found('I-08', `${device.name} shows ${name} as of seq ${seq}, where no group ends`);
+  if (model === undefined) {
+    stage.found('I-08', `${device.name} shows ${name} as of seq ${seq}, where no group ends`);
+    return;
+  }
   const [found, expected] = [JSON.stringify(rows), JSON.stringify(model.rows())];
   if (found === expected) return;
   const at = [...expected].findIndex((letter, i) => letter !== found[i]);

@@ -161,7 +161,10 @@ export class RelayAudit {
     if (act.act !== 'shard') return;
     const id = shardIdHex(this.#workspace as string, bytesOf(act.nonce));
     const writer = this.#devices.get(Buffer.from(bytesOf(act.writer)).toString('hex'));
-    if (writer === undefined) return this.#found('I-16', `shard ${String(act.name)} of a writer that is no device`);
+    if (writer === undefined) {
+      this.#found('I-16', `shard ${String(act.name)} of a writer that is no device`);
+      return;
+    }
     const at = { slot: 0, object: zeros, bytes: 0, time: 0 };
     this.#shards.set(id, { kind: String(act.kind), name: String(act.name), groups: [], writer, ...at });
   }
