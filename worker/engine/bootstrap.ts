@@ -14,7 +14,16 @@ import type { Database } from './database.ts';
 import { requireImage } from './image.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
 import { writeCursor } from './replica.ts';
-import { addLocalTables, createShardFile, Meta, openShardFile, type ShardIdentity, setExclusive, setPragmas } from './shard-file.ts';
+import {
+  addLocalTables,
+  createShardFile,
+  Meta,
+  openShardFile,
+  putOnDisk,
+  type ShardIdentity,
+  setExclusive,
+  setPragmas,
+} from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** `open`: own file · `checkpoint`: newest statement and the groups after it · `genesis`: from the first slot. */
@@ -47,7 +56,10 @@ export async function startReplica(
 ): Promise<Started> {
   if (pool.has(place.file)) {
     const db = await openShardFileIfReady(pool, place);
-    if (db !== undefined) return { db, path: 'open' };
+    if (db !== undefined) {
+      putOnDisk(db, pool);
+      return { db, path: 'open' };
+    }
     pool.remove(place.file);
   }
   const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;

@@ -8,7 +8,7 @@ import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
-import { openShardFile, type ShardIdentity } from './shard-file.ts';
+import { openShardFile, putOnDisk, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export class ShardStore {
@@ -148,6 +148,7 @@ async function openSound(pool: StoragePool, file: string, definition: ShardDefin
   const db = await openShardFile(pool, file, definition, identity);
   try {
     requireSoundEnd(db, identity, file);
+    putOnDisk(db, pool);
     return db;
   } catch (error) {
     const failure = db.openingFailure(error, file);

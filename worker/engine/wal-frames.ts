@@ -54,15 +54,27 @@ function frameSum(wal: Wal, i: number, before: Sum): Sum {
   return addUp(wal.view, at + frameHeadBytes, at + wal.frameBytes, head, wal.isLittle);
 }
 
-/** Whether a frame of a later transaction follows: what a torn end never has. Each frame is judged from the stored sum of the one before. */
+/**
+ * Whether a frame of a later transaction follows: what a torn end never has. Each frame is judged from the stored sum of the one before. A bad copy of a
+ * commit frame ends no transaction here: what follows it may be the one that the power cut came in.
+ */
 function hasCommitBehind(wal: Wal, bad: number): boolean {
   let isPastCommit = false;
-  for (let i = bad; i < wal.frames; i++) {
+  for (let i = isCopyOfCommit(wal, bad) ? bad + 1 : bad; i < wal.frames; i++) {
     if (!isOfThisWal(wal, i)) continue;
     if (isPastCommit && addsUp(wal, i, storedSum(wal, i - 1))) return true;
     isPastCommit ||= isCommit(wal, i);
   }
   return false;
+}
+
+/**
+ * SQLite fills the disk sector behind a commit with a copy of its last frame and flushes in the middle of it: the rest of the copy is on disk with the flush
+ * of the next commit only, and nothing is lost without it.
+ */
+function isCopyOfCommit(wal: Wal, i: number): boolean {
+  if (i === 0 || !isCommit(wal, i - 1) || !isCommit(wal, i)) return false;
+  return wal.view.getUint32(frameAt(wal, i)) === wal.view.getUint32(frameAt(wal, i - 1));
 }
 
 function isFrameOneBitOff(wal: Wal, i: number, before: Sum): boolean {

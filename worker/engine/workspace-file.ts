@@ -8,7 +8,7 @@ import { parseCanonicalJson } from '../../kernel/op-body.ts';
 import { type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
 import type { Database } from './database.ts';
 import { requireSoundPages } from './log-check.ts';
-import { Meta, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
+import { Meta, putOnDisk, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export const workspaceFileName = '/workspace.db';
@@ -63,6 +63,7 @@ export class WorkspaceFile {
       if (isEmpty) db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
       else requireSound(db);
       setPragmas(db, pool);
+      putOnDisk(db, pool);
       // New, or empty after a kill during its creation: nothing was ever answered from it.
       if (isEmpty) fill(db);
       return new WorkspaceFile(pool, db);
