@@ -5,7 +5,7 @@
 export type DiskImage = ReadonlyMap<string, Uint8Array>;
 
 /**
- * What survives a stop. `kill`: all that was written. `power`: flushed bytes, and of the rest a seeded part, torn anywhere. `powerOrdered`: flushed bytes,
+ * What survives a stop. `kill`: all that was written, flushed or not. `power`: flushed bytes, and of the rest a seeded part, torn anywhere. `powerOrdered`: flushed bytes,
  * and of the rest what was written first, up to a seeded byte.
  */
 export type StopMode = 'kill' | 'power' | 'powerOrdered';
@@ -83,9 +83,10 @@ export class SimDisk {
   restart(mode: StopMode): void {
     const keptTo = mode === 'powerOrdered' ? this.#cutPoint() : 0;
     for (const file of this.#files.values()) {
+      // A killed process leaves what it wrote to the operating system: read as before, and still to be lost in a power cut.
+      if (mode === 'kill') continue;
       if (mode === 'power') this.#loseSome(file);
-      else if (mode === 'powerOrdered') this.#loseAfter(file, keptTo);
-      else file.flushed = file.current;
+      else this.#loseAfter(file, keptTo);
       file.current = file.flushed.copy();
       file.pending = [];
     }

@@ -26,9 +26,11 @@ export const drawPlan = (seed: number): Plan => planOf(seed, { actions, incident
 let strays: unknown[] = [];
 export const stray = (failure: unknown): void => void strays.push(failure);
 
-export async function simulate(plan: Plan): Promise<Outcome> {
+/** `onNote` hears every event, with its simulated time. */
+export async function simulate(plan: Plan, onNote?: (atMs: number, event: string) => void): Promise<Outcome> {
   strays = [];
   const stage = new Stage(plan);
+  stage.world.onNote = onNote;
   try {
     await play(stage);
   } catch (error) {
