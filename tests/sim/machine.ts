@@ -1,6 +1,7 @@
 // One device in a simulated run: disk or page store, vault, clock, and the engine process that runs on them. A process ends at any effect (a call to
 // the disk, to the vault, to the network) and nothing of it is heard again; the next one finds what the medium kept.
 
+import { FoldlogError } from '../../kernel/errors.ts';
 import type { Http, Random, Scheduler, Signer } from '../../kernel/ports.ts';
 import { timeMs } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
@@ -9,7 +10,7 @@ import type { DurablePool } from '../../worker/engine/storage-pool.ts';
 import type { House, MarkedFile, Vault } from '../../worker/engine/vault.ts';
 import type { Dice } from './dice.ts';
 import { type Completion, hostSigner, hostVerifier } from './sim-crypto.ts';
-import { type CallFault, type DiskCall, type DiskImage, SimDisk, type StopMode } from './sim-disk.ts';
+import { type CallFault, type DiskCall, type DiskImage, SimDisk, type StopMode, Stopped } from './sim-disk.ts';
 import { SimPageStore } from './sim-page-store.ts';
 import { bootMirrorPool, bootPool } from './sim-sqlite.ts';
 import { type SimWorld, syncDeflate, syncDigest } from './sim-world.ts';
@@ -105,7 +106,7 @@ export class Machine {
       after: (delayMs, task) => world.scheduler.after(delayMs, () => isAlive() && task()),
       yield: () => world.scheduler.yield(),
     };
-    const turn = opening.then(() => this.#openPool(scheduler));
+    const turn = opening.then(() => (isAlive() ? this.#openPool(scheduler) : Promise.reject(new Stopped('the machine stopped'))));
     opening = turn.catch(() => undefined);
     const pool = await turn;
     if (!isAlive()) return new Promise(() => undefined);
@@ -136,8 +137,20 @@ export class Machine {
     return engine;
   }
 
-  #openPool(scheduler: Scheduler): Promise<DurablePool> {
-    return this.kind.backend === 'indexeddb' ? bootMirrorPool(this.pages, scheduler) : bootPool(this.disk);
+  /** As the browser side does: what the host throws over is told as a storage that does not work now. */
+  async #openPool(scheduler: Scheduler): Promise<DurablePool> {
+    try {
+      return await (this.kind.backend === 'indexeddb' ? bootMirrorPool(this.pages, scheduler) : bootPool(this.disk));
+    } catch (cause) {
+      if (cause instanceof FoldlogError) throw cause;
+      throw new FoldlogError('unavailable', {
+        where: 'storage',
+        reason: 'storageFailed',
+        found: cause instanceof Error ? cause.message : String(cause),
+        expected: 'a storage that opens',
+        cause,
+      });
+    }
   }
 
   /** The process ends; the medium keeps what the mode lets survive. */

@@ -141,7 +141,17 @@ export class SimDisk {
     this.#files.delete(path);
   }
 
-  openHandle(path: string): SimHandle {
+  get life(): number {
+    return this.#life;
+  }
+
+  /** What a dead process still tries comes to nothing. */
+  requireLife(life: number): void {
+    if (this.#isStopped || life !== this.#life) throw new Stopped('the machine stopped');
+  }
+
+  openHandle(path: string, life: number): SimHandle {
+    this.requireLife(life);
     if (this.#held.has(path)) throw Object.assign(new Error('held elsewhere'), { name: 'NoModificationAllowedError' });
     this.#held.add(path);
     return new SimHandle(this, path, this.#life);
@@ -312,15 +322,17 @@ class SimFileHandle {
   readonly name: string;
   readonly #disk: SimDisk;
   readonly #path: string;
+  readonly #life: number;
 
-  constructor(disk: SimDisk, path: string) {
+  constructor(disk: SimDisk, path: string, life: number) {
     this.#disk = disk;
     this.#path = path;
+    this.#life = life;
     this.name = path.split('/').pop() ?? '';
   }
 
   async createSyncAccessHandle(): Promise<SimHandle> {
-    return this.#disk.openHandle(this.#path);
+    return this.#disk.openHandle(this.#path, this.#life);
   }
 }
 
@@ -329,15 +341,17 @@ class SimDirectory {
   readonly name: string;
   readonly #disk: SimDisk;
   readonly #path: string;
+  readonly #life: number;
 
-  constructor(disk: SimDisk, path: string) {
+  constructor(disk: SimDisk, path: string, life: number) {
     this.#disk = disk;
     this.#path = path;
+    this.#life = life;
     this.name = path.split('/').pop() ?? '';
   }
 
   async getDirectoryHandle(name: string): Promise<SimDirectory> {
-    return new SimDirectory(this.#disk, `${this.#path}/${name}`);
+    return new SimDirectory(this.#disk, `${this.#path}/${name}`, this.#life);
   }
 
   async *keys(): AsyncGenerator<string> {
@@ -345,31 +359,31 @@ class SimDirectory {
   }
 
   async getFileHandle(name: string, options: { readonly create?: boolean } = {}): Promise<SimFileHandle> {
+    this.#disk.requireLife(this.#life);
     const path = `${this.#path}/${name}`;
     if (!this.#disk.has(path)) {
       if (options.create !== true) throw Object.assign(new Error('not there'), { name: 'NotFoundError' });
       this.#disk.create(path);
     }
-    return new SimFileHandle(this.#disk, path);
+    return new SimFileHandle(this.#disk, path, this.#life);
   }
 
   async removeEntry(name: string): Promise<void> {
+    this.#disk.requireLife(this.#life);
     this.#disk.remove(`${this.#path}/${name}`);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<[string, SimFileHandle]> {
     for (const path of this.#disk.paths()) {
       const rest = path.slice(this.#path.length + 1);
-      if (path.startsWith(`${this.#path}/`) && !rest.includes('/')) yield [rest, new SimFileHandle(this.#disk, path)];
+      if (path.startsWith(`${this.#path}/`) && !rest.includes('/')) yield [rest, new SimFileHandle(this.#disk, path, this.#life)];
     }
   }
 }
 
-let active: SimDisk | undefined;
-
 /** Makes `disk` the one that the next pool installation finds. The pool keeps its directory handle, so disks may take turns. */
 export function activate(disk: SimDisk): SimDirectory {
-  active = disk;
+  const { life } = disk;
   const scope = globalThis as unknown as Record<string, unknown>;
   scope.FileSystemHandle = class {};
   scope.FileSystemFileHandle = SimFileHandle;
@@ -377,7 +391,7 @@ export function activate(disk: SimDisk): SimDirectory {
   scope.FileSystemSyncAccessHandle = SimHandle;
   Object.defineProperty(globalThis, 'navigator', {
     configurable: true,
-    value: { storage: { getDirectory: async () => new SimDirectory(active as SimDisk, '') }, userAgent: 'simulated' },
+    value: { storage: { getDirectory: async () => new SimDirectory(disk, '', life) }, userAgent: 'simulated' },
   });
-  return new SimDirectory(disk, '');
+  return new SimDirectory(disk, '', life);
 }

@@ -2,6 +2,7 @@
 // a look at everything that is left.
 
 import { act, actions } from './actions.ts';
+import { hostChance } from './host-chance.ts';
 import { befall, incidents } from './incidents.ts';
 import type { Violation } from './ledger.ts';
 import { lookAt, lookAtStatus } from './looks.ts';
@@ -31,10 +32,13 @@ export async function simulate(plan: Plan, onNote?: (atMs: number, event: string
   strays = [];
   const stage = new Stage(plan);
   stage.world.onNote = onNote;
+  const giveBack = hostChance(stage.dice, () => stage.world.clock.now());
   try {
     await play(stage);
   } catch (error) {
     stage.found('I-22', error instanceof Error ? error.message : String(error));
+  } finally {
+    giveBack();
   }
   for (const failure of strays) {
     if (!isOfTheDead(failure))
