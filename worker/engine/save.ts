@@ -9,6 +9,7 @@ import {
   gatherMsMax,
   relaxedMsMax,
   relaxedOpsMax,
+  reopenAfterMs,
   signMsMax,
   transactionBytesMax,
   transactionCallsMax,
@@ -88,6 +89,8 @@ export class SaveQueue {
   /** The connection is closed and its file did not open again: the next transaction tries to. */
   #isLost = false;
   #stopped: FoldlogError | undefined;
+  /** Ends the wait for the next try to open it. */
+  #reopening: (() => void) | undefined;
   /** Ends the wait for the flush that follows relaxed saves. */
   #flushing: (() => void) | undefined;
 
@@ -129,6 +132,7 @@ export class SaveQueue {
   stop(error: FoldlogError): void {
     this.#stopped = error;
     this.#flushing?.();
+    this.#reopening?.();
     for (const call of this.#waiting.splice(0)) call.reject(error);
   }
 
@@ -399,6 +403,7 @@ export class SaveQueue {
     } catch (reopenError) {
       const unknown = failure.kind === 'unknown' ? failure : this.#unknown(reopenError);
       this.#isLost = true;
+      this.#reopenSoon();
       for (const call of open) call.reject(unknown);
       return false;
     }
@@ -415,6 +420,20 @@ export class SaveQueue {
       for (const call of calls) call.reject(unknown);
       return false;
     }
+  }
+
+  /** The next save may be long in coming, and reading and sending wait for the connection too. */
+  #reopenSoon(): void {
+    if (this.#reopening !== undefined || this.#stopped !== undefined) return;
+    this.#reopening = this.#ports.scheduler.after(reopenAfterMs, () => {
+      this.#reopening = undefined;
+      void this.#store.mutex.own('other', async () => {
+        if (!this.#isLost || this.#stopped !== undefined) return;
+        if (await this.#recover([]))
+          this.#onSaved(); // groups whose outcome was unknown may be there
+        else this.#reopenSoon();
+      });
+    });
   }
 
   #unknown(cause: unknown): FoldlogError {

@@ -1,6 +1,7 @@
 // One own shard while it is open: its connection, the chain head in memory, and the mutex that every use of the connection goes through.
 // Knows how to throw the connection away and reopen the file, which is what an unknown outcome asks for (decision 0002).
 
+import { FoldlogError } from '../../kernel/errors.ts';
 import type { Head } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { ChainLog } from './chain-log.ts';
@@ -21,6 +22,8 @@ export class ShardStore {
   #log: ChainLog;
   #folder: Folder;
   #head: Head;
+  /** Why there is no connection. */
+  #lost: FoldlogError | undefined;
   /** Ops of relaxed saves that a power cut may still take. */
   #exposedOps = 0;
   /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
@@ -47,14 +50,19 @@ export class ShardStore {
     return this.#file;
   }
 
+  /** @throws {FoldlogError} `unavailable` `reopenFailed` while there is no connection; the save queue tries to get one (save.ts) */
   get db(): Database {
+    if (this.#lost !== undefined) throw this.#lost;
     return this.#db;
   }
 
+  /** @throws {FoldlogError} as `db` */
   get log(): ChainLog {
+    if (this.#lost !== undefined) throw this.#lost;
     return this.#log;
   }
 
+  /** Ops are checked by it without a connection, too. */
   get folder(): Folder {
     return this.#folder;
   }
@@ -114,9 +122,14 @@ export class ShardStore {
     } catch {
       // A connection in an unknown state may refuse to close; its file handle is released all the same.
     }
-    await this.#pool.revert(this.file);
-    this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-    this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+    try {
+      await this.#pool.revert(this.file);
+      this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
+      this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+    } catch (cause) {
+      this.#lost = notOpen(cause, this.file);
+      throw cause;
+    }
   }
 
   /** Goes on in another generation of the file, which holds the same log; the older is closed as it is. In a turn of the mutex. */
@@ -127,6 +140,7 @@ export class ShardStore {
   }
 
   #use(db: Database): void {
+    this.#lost = undefined;
     this.#db = db;
     this.#log = new ChainLog(db);
     this.#folder = new Folder(this.definition, db);
@@ -136,13 +150,28 @@ export class ShardStore {
 
   /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). */
   checkpointWal(): void {
-    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (this.#pool.backend !== 'opfs-pool') return;
+    try {
+      this.db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      throw this.#db.failure(error, this.file);
+    }
   }
 
   close(): void {
     this.#db.close();
   }
 }
+
+const notOpen = (cause: unknown, where: string): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'reopenFailed',
+    found: cause instanceof Error ? cause.message : String(cause),
+    expected: 'the shard file to open again',
+    todo: 'it is tried again by itself; if it stays so, open the workspace again',
+    cause,
+  });
 
 async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<Database> {
   const db = await openShardFile(pool, file, definition, identity);
