@@ -1,8 +1,9 @@
 // Reads what devices and relay stored or sent, from docs/format.md alone: no decoder, hash or signature of the kernel. What it cannot read it throws
 // over; the auditors say what that means.
 
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { inflateRawSync } from 'node:zlib';
+import { isSigned } from './sim-crypto.ts';
 
 export type Raw = Buffer;
 
@@ -15,23 +16,6 @@ export const sha256Hex = (...parts: readonly Uint8Array[]): string => {
 const tag = (name: string): Raw => Buffer.from(`foldlog/v1/${name}\0`, 'latin1');
 const bare = (name: string, message: Uint8Array): Raw => Buffer.concat([tag(name), message]);
 const digested = (name: string, message: Uint8Array): Raw => bare(name, createHash('sha256').update(message).digest());
-
-const keyObjects = new Map<string, KeyObject>();
-const spkiHead = Buffer.from('302a300506032b6570032100', 'hex');
-
-function keyObject(key: Uint8Array): KeyObject {
-  const name = raw(key).toString('hex');
-  let object = keyObjects.get(name);
-  if (object === undefined) {
-    if (keyObjects.size > 500) keyObjects.clear();
-    object = createPublicKey({ key: Buffer.concat([spkiHead, key]), format: 'der', type: 'spki' });
-    keyObjects.set(name, object);
-  }
-  return object;
-}
-
-export const isSigned = (key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean =>
-  verify(null, message, keyObject(key), signature);
 
 /** First 16 bytes of SHA-256(tag ‖ suite 1 ‖ key), as hex. */
 export const keyIdHex = (key: Uint8Array): string => sha256Hex(tag('key'), Buffer.of(1), key).slice(0, 32);

@@ -50,14 +50,14 @@ export function planOf(seed: number, kinds: { readonly actions: readonly Weighte
   const dice = new Dice(seed);
   const draw = (name: string, counter = 0): number => dice.at('plan', name, counter);
   const count = [1, 2, 2, 2, 2, 3, 3, 3, 4, 5][Math.floor(draw('devices') * 10)] as number;
-  const safetyMs = 8_000 + Math.floor(draw('safety') * 22_000);
+  const safetyMs = 5_000 + Math.floor(draw('safety') * 13_000);
   const devices = Array.from(
     { length: count },
     (_, i): MachineKind => ({
       backend: draw('backend', i) < 0.7 ? 'opfs-pool' : 'indexeddb',
       isRelaxedStore: false,
       hasDrawnNonces: draw('nonces', i) < 0.1,
-      pollMs: [2_000, 5_000, 15_000][Math.floor(draw('poll', i) * 3)] as number,
+      pollMs: [3_000, 6_000, 15_000][Math.floor(draw('poll', i) * 3)] as number,
     }),
   );
   const steps = (list: readonly (readonly [what: string, id: number])[], name: string): Step[] =>

@@ -2,7 +2,6 @@
 
 import { parentPort } from 'node:worker_threads';
 import type { Plan } from './plan.ts';
-import { bootSqlite } from './sim-sqlite.ts';
 import { drawPlan, type Outcome, simulate, stray } from './simulate.ts';
 
 export type Order =
@@ -36,9 +35,7 @@ async function run(order: Order): Promise<Answer> {
 
 const port = parentPort;
 if (port !== null) {
-  // Loading and compiling come once, and are no part of the first run.
-  const ready = bootSqlite();
   port.on('message', (order: Order) => {
-    ready.then(() => run(order)).then((answer) => port.postMessage(answer));
+    run(order).then((answer) => port.postMessage(answer));
   });
 }

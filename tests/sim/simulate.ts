@@ -8,8 +8,9 @@ import type { Violation } from './ledger.ts';
 import { lookAt, lookAtStatus } from './looks.ts';
 import { type Plan, planOf } from './plan.ts';
 import { noNetFaults } from './sim-net.ts';
+import { bootSqlite } from './sim-sqlite.ts';
 import { noStoreFaults } from './sim-store.ts';
-import { Stage } from './stage.ts';
+import { type Device, Stage } from './stage.ts';
 
 export interface Outcome {
   readonly seed: number;
@@ -27,8 +28,13 @@ export const drawPlan = (seed: number): Plan => planOf(seed, { actions, incident
 let strays: unknown[] = [];
 export const stray = (failure: unknown): void => void strays.push(failure);
 
+let loaded: Promise<unknown> | undefined;
+
 /** `onNote` hears every event, with its simulated time. */
 export async function simulate(plan: Plan, onNote?: (atMs: number, event: string) => void): Promise<Outcome> {
+  // Loading and compiling take real time, which no run may see.
+  loaded ??= bootSqlite();
+  await loaded;
   strays = [];
   const stage = new Stage(plan);
   stage.world.onNote = onNote;
@@ -104,6 +110,17 @@ function heal(stage: Stage): void {
   }
 }
 
+/** A status that is refused, as long as it is refused well, is one of a device that is not level yet. */
+async function isLevelNow(stage: Stage, device: Device): Promise<boolean> {
+  const { life } = device.machine;
+  try {
+    return await lookAtStatus(stage, device);
+  } catch (error) {
+    if (stage.isAlive(device, life)) stage.judgeError(device, 'ask for the status', error);
+    return false;
+  }
+}
+
 /** Everybody who is asked for is open, has sent all, and has got all. */
 async function untilLevel(stage: Stage): Promise<void> {
   let isLevel = false;
@@ -113,7 +130,7 @@ async function untilLevel(stage: Stage): Promise<void> {
     for (const device of stage.devices) {
       if (device.lost !== undefined) continue;
       if (!device.isOpen || device.machine.engine === undefined) behind ||= `${device.name} is not open`;
-      else if (!(await lookAtStatus(stage, device))) behind ||= `${device.name} is not level`;
+      else if (!(await isLevelNow(stage, device))) behind ||= `${device.name} is not level`;
       if (behind !== '') break;
     }
     isLevel = behind === '';
