@@ -42,7 +42,7 @@ export const actions: readonly Action[] = [
   { name: 'save by command', weight: 4, run: byCommand },
   { name: 'save what is refused', weight: 3, run: refused },
   { name: 'save again', weight: 5, run: again },
-  { name: 'save much', weight: 2, run: async (ask) => save(ask, 0, [['note.kept', { id: `n${ask.step.id}`, body: letter(ask, 60_000) }]]) },
+  { name: 'save much', weight: 2, run: much },
   { name: 'save many groups', weight: 1, run: many },
   { name: 'save beyond the bounds', weight: 1, run: tooMuch },
   {
@@ -139,6 +139,12 @@ async function saveAs(
 async function several(ask: Ask): Promise<void> {
   const calls = 2 + Math.floor(ask.draw('calls') * 6);
   await Promise.all(Array.from({ length: calls }, (_, i) => save(ask, i, ops(ask, i))));
+}
+
+async function much(ask: Ask): Promise<void> {
+  const calls = 1 + Math.floor(ask.draw('calls') * 4);
+  const kept = (i: number): Op => ['note.kept', { id: `n${ask.step.id}-${i}`, body: letter(ask, 60_000) }];
+  await Promise.all(Array.from({ length: calls }, (_, i) => save(ask, i, [kept(i)])));
 }
 
 async function many(ask: Ask): Promise<void> {

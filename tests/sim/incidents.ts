@@ -2,17 +2,18 @@
 // may go wrong with single requests and calls to the store is a rate of the plan instead.
 
 import type { Incident, Step } from './plan.ts';
+import { profileIncidents } from './profile-incidents.ts';
 import type { CallFault, StopMode } from './sim-disk.ts';
 import type { Device, Stage } from './stage.ts';
 
-interface Befall {
+export interface Befall {
   readonly stage: Stage;
   readonly device: Device;
   readonly draw: (name: string, counter?: number) => number;
   readonly step: Step;
 }
 
-interface IncidentKind extends Incident {
+export interface IncidentKind extends Incident {
   run(befall: Befall): void;
 }
 
@@ -34,6 +35,7 @@ export const incidents: readonly IncidentKind[] = [
   { name: 'F-08 flushes throw', weight: 1, part: 0.15, most: 2, run: (befall) => failing(befall, 'flush') },
   { name: 'F-52 cut off, one way or both', weight: 1, part: 0.35, most: 3, run: partition },
   { name: 'F-60 relay instance ends', weight: 1, part: 0.3, most: 3, run: relayEnds },
+  ...profileIncidents,
 ];
 
 export function befall(stage: Stage, step: Step): void {

@@ -55,8 +55,12 @@ export class Machine {
   readonly medium: SimDisk | SimPageStore;
   /** Added to the wall clock of this device. */
   clockOffsetMs = 0;
+  /** Timers come no finer than this: what browsers do to tabs that nobody looks at. */
+  timerGrainMs = 1;
   /** How often the process was started; changes with each start and end. */
   life = 0;
+  /** Processes that are not over: more than one where a frozen one was replaced. */
+  readonly #lives = new Set<number>();
   readonly #ports: MachinePorts;
   #vault: VaultState = { key: undefined, markers: new Map(), house: undefined };
   #engine: Engine | undefined;
@@ -100,10 +104,14 @@ export class Machine {
   /** Starts a process. @throws what the engine says; the process is to be stopped then */
   async boot(onLoss: EngineSettings['onLoss'] = 'refuse'): Promise<Engine> {
     const life = ++this.life;
+    this.#lives.add(life);
     const { world, dice, completion } = this.#ports;
-    const isAlive = (): boolean => life === this.life && !this.isHalted;
+    const isAlive = (): boolean => this.#lives.has(life) && !this.isHalted;
     const scheduler: Scheduler = {
-      after: (delayMs, task) => world.scheduler.after(delayMs, () => isAlive() && task()),
+      after: (delayMs, task) => {
+        const grain = this.timerGrainMs;
+        return world.scheduler.after(grain > 1 ? Math.ceil(delayMs / grain) * grain : delayMs, () => isAlive() && task());
+      },
       yield: () => world.scheduler.yield(),
     };
     const turn = opening.then(() => (isAlive() ? this.#openPool(scheduler) : Promise.reject(new Stopped('the machine stopped'))));
@@ -156,6 +164,7 @@ export class Machine {
   /** The process ends; the medium keeps what the mode lets survive. */
   stop(mode: StopMode): void {
     this.life++;
+    this.#lives.clear();
     this.#engine = undefined;
     this.#pool = undefined;
     this.#isHalted = false;
@@ -163,6 +172,11 @@ export class Machine {
     this.#callFaults = undefined;
     this.medium.stopNow();
     this.medium.restart(mode);
+  }
+
+  /** A process that was replaced while it was frozen is not heard any more. */
+  forget(life: number): void {
+    this.#lives.delete(life);
   }
 
   /** The process ends at its `call`-th call to the medium from now, or to the vault. */

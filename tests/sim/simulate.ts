@@ -106,6 +106,7 @@ function heal(stage: Stage): void {
   for (const device of stage.devices) {
     device.machine.heal();
     device.machine.clockOffsetMs = 0;
+    device.machine.timerGrainMs = 1;
     device.machine.engine?.wake(true);
   }
 }

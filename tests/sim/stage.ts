@@ -31,6 +31,8 @@ export interface Device {
   invite: string | undefined;
   /** How its next end treats the medium. */
   stopMode: StopMode;
+  /** Its medium was damaged: what it holds is looked at before it is believed. */
+  isSuspect: boolean;
   /** Why it is not asked to be level and whole any more. */
   lost: string | undefined;
   /** Endings that what befell it allows beside the usual ones. */
@@ -105,7 +107,7 @@ export class Stage {
     });
     return {
       ...{ index, name, machine, ledgers: new Map(), isUp: false, isOpen: false, isMember: false, invite: undefined },
-      ...{ stopMode: 'kill', lost: undefined, allowed: new Set(), reached: new Map() },
+      ...{ isSuspect: false, stopMode: 'kill', lost: undefined, allowed: new Set(), reached: new Map() },
     };
   }
 
@@ -181,18 +183,33 @@ export class Stage {
       device.isMember = true;
     }
     if (!device.isMember) await this.#join(device, engine);
-    if (device.lost !== undefined && !device.lost.startsWith('forked')) {
-      device.isOpen = true;
-      return;
-    }
     await engine.follow('room/*');
-    for (const handle of device.ledgers.size === 0 ? [`room/${device.name}`] : device.ledgers.keys()) {
+    const handles = device.ledgers.size === 0 ? [`room/${device.name}`] : [...device.ledgers.keys()];
+    for (const handle of handles) {
       await engine.openShard('room', handle.slice(5));
       if (!device.ledgers.has(handle)) device.ledgers.set(handle, new ShardLedger(handle));
-      await this.auditOwn(device, handle);
     }
+    if (device.isSuspect && !(await this.#clearSuspicion(device, engine))) return;
+    for (const handle of handles) await this.auditOwn(device, handle);
     device.isOpen = true;
     this.world.note(`${device.name} is open`);
+  }
+
+  /** Damage is told by opening or by the audit; what is called sound then has to be. State is filled anew from a sound log. */
+  async #clearSuspicion(device: Device, engine: Engine): Promise<boolean> {
+    let isWhole = true;
+    for (const { verdict } of await engine.audit()) {
+      if (verdict.kind !== 'damaged') continue;
+      this.mark(`audit found damaged ${verdict.part}`);
+      if (verdict.part === 'log' || verdict.part === 'pages') isWhole = false;
+    }
+    if (!isWhole) {
+      device.lost = 'damaged: found by the audit';
+      return false;
+    }
+    this.mark('damage that hit nothing, or was put right');
+    device.isSuspect = false;
+    return true;
   }
 
   async #join(device: Device, engine: Engine): Promise<void> {
@@ -225,17 +242,19 @@ export class Stage {
   }
 
   /** The process of a device is gone: what it was asked is unknown, what its medium keeps is decided, and it is started again some time later. */
-  takeAway(device: Device, backInMs?: number): void {
+  takeAway(device: Device, backInMs?: number, between?: () => void): void {
     if (!device.isUp) return;
     const { machine } = device;
     this.world.note(`${device.name} ends by ${device.stopMode}`);
     for (const ledger of device.ledgers.values()) ledger.cutOff();
     machine.stop(device.stopMode);
+    between?.();
     device.stopMode = 'kill';
     device.isUp = false;
     device.isOpen = false;
     for (const task of this.#tasks) if (task.device === device) this.#tasks.delete(task);
     const delayMs = backInMs ?? 20 + 2_000 * this.dice.at('restart', device.name, machine.life);
+    if (device.lost?.startsWith('damaged')) return;
     this.world.scheduler.after(delayMs, () => this.start(device));
   }
 
@@ -284,8 +303,13 @@ export class Stage {
     this.world.note(`${device.name} ${what}: ${error.kind} ${error.reason}`);
     this.mark(`error ${error.kind}`);
     const { kind, reason } = error;
+    if (device.isSuspect && kind === 'corrupt') {
+      this.mark('damage told');
+      device.lost ??= `damaged: ${reason}`;
+      return;
+    }
     if (kind === 'unavailable' || kind === 'unknown' || more.includes(kind) || device.allowed.has(kind)) return;
-    if (kind === 'misuse' && reason === 'nothingSaved') return;
+    if (reason === 'nothingSaved' || (reason === 'clockSkew' && device.machine.clockOffsetMs !== 0)) return;
     this.found(kind === 'corrupt' ? 'I-24' : 'I-19', `${device.name}: ${what} ended in ${kind} ${reason}: ${error.message}`);
   }
 

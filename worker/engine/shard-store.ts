@@ -150,11 +150,12 @@ export class ShardStore {
 
   /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). */
   checkpointWal(): void {
+    const { db } = this; // not while there is no connection
     if (this.#pool.backend !== 'opfs-pool') return;
     try {
-      this.db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     } catch (error) {
-      throw this.#db.failure(error, this.file);
+      throw db.failure(error, this.file);
     }
   }
 
