@@ -34,6 +34,7 @@ const tallies = [
   step('lint', () => run('biome', ['lint', '--error-on-warnings'])),
   step('format', () => run('biome', ['check', '--linter-enabled=false'])),
   project('fast'),
+  project('sim'),
   project('workerd'),
   step('browsers present', () => {
     missingEngines = ensureOtherEngines();

@@ -33,6 +33,14 @@ interface Call {
   place: Place | undefined;
 }
 
+export interface Audited {
+  readonly groups: readonly OwnGroup[];
+  readonly violations: readonly Violation[];
+  /** Calls that had no answer, by what became of their groups. */
+  readonly kept: number;
+  readonly gone: number;
+}
+
 export class ShardLedger {
   readonly name: string;
   readonly #calls = new Map<string, Call>();
@@ -110,13 +118,14 @@ export class ShardLedger {
   audit(
     stored: readonly StoredGroup[],
     key: Uint8Array,
-  ): { readonly groups: readonly OwnGroup[]; readonly violations: readonly Violation[] } {
+  ): { readonly groups: readonly OwnGroup[]; readonly violations: readonly Violation[]; readonly kept: number; readonly gone: number } {
     const violations: Violation[] = [];
     const found = (invariant: string, what: string): void => void violations.push({ invariant, what: `${this.name}: ${what}` });
     const groups: OwnGroup[] = [];
     const ids = new Set<string>();
     let [seq, head] = [0, '00'.repeat(32)];
     let sealedAt = 0;
+    let [kept, gone] = [0, 0];
     for (const { header, salt, body, seal } of stored) {
       let group: OwnGroup;
       try {
@@ -141,9 +150,14 @@ export class ShardLedger {
     }
     for (const call of this.#calls.values()) {
       if (call.state === 'acked' && !ids.has(call.id)) found('I-01', `group ${call.id}, acked at seq ${call.place?.firstSeq}, is gone`);
-      if (call.state === 'maybe' && ids.has(call.id)) call.state = 'acked';
+      if (call.state !== 'maybe') continue;
+      if (!ids.has(call.id)) gone++;
+      else {
+        call.state = 'acked';
+        kept++;
+      }
     }
-    return { groups, violations };
+    return { groups, violations, kept, gone };
   }
 
   #judge(group: OwnGroup, found: (invariant: string, what: string) => void): void {

@@ -85,13 +85,15 @@ export class RelayAudit {
     }
   }
 
-  /** A receipt is looked up in the moment it is given (I-09). */
-  answered(device: string, request: HttpRequest, { status, body }: Answer): void {
+  /** A receipt is looked up in the moment it is given (I-09). @returns whether it was given before */
+  answered(device: string, request: HttpRequest, { status, body }: Answer): boolean {
     if (status === 500) this.#found('I-19', `the relay answered ${device} with a failure that no rule foresaw: ${request.path}`);
-    if (status !== 200 || !request.path.endsWith('/push')) return;
+    if (status !== 200 || !request.path.endsWith('/push')) return false;
     const receipt = ownReceipt(body);
+    const isRepeated = this.#receipts.some(({ object }) => object === receipt.object);
     this.#receipts.push(receipt);
     this.#requireStanding(receipt);
+    return isRepeated;
   }
 
   /** Reads on from where it stood. */

@@ -93,7 +93,11 @@ export class Stage {
       { count: plan.relayInstances, at: (instance) => this.#relays[instance] },
       {
         sent: (device, request) => this.relayAudit.sent(device, request),
-        answered: (device, request, answer) => this.relayAudit.answered(device, request, answer),
+        answered: (device, request, answer) => {
+          const isRepeated = this.relayAudit.answered(device, request, answer);
+          if (isRepeated) this.mark('receipt given again for a run that stands');
+          if (answer.status >= 400) this.mark(`relay answered ${answer.status} ${reasonIn(answer.body)}`);
+        },
       },
     );
     this.devices = plan.devices.map((kind, index) => this.#device(kind, index, `d${index}`));
@@ -301,7 +305,7 @@ export class Stage {
       return;
     }
     this.world.note(`${device.name} ${what}: ${error.kind} ${error.reason}`);
-    this.mark(`error ${error.kind}`);
+    this.mark(`ended in ${error.kind} ${error.reason}`);
     const { kind, reason } = error;
     if (device.isSuspect && kind === 'corrupt') {
       this.mark('damage told');
@@ -331,8 +335,18 @@ export class Stage {
       })),
     );
     const ledger = device.ledgers.get(handle) as ShardLedger;
-    const { groups, violations } = ledger.audit(stored, machine.publicKey as Uint8Array);
+    const { groups, violations, kept, gone } = ledger.audit(stored, machine.publicKey as Uint8Array);
+    if (kept > 0) this.mark('group of a call without an answer was kept');
+    if (gone > 0) this.mark('group of a call without an answer was not kept');
     for (const { invariant, what } of violations) this.found(invariant, what);
     return groups;
+  }
+}
+
+function reasonIn(body: Uint8Array): string {
+  try {
+    return String((JSON.parse(Buffer.from(body).toString('utf8')) as { readonly reason?: unknown }).reason);
+  } catch {
+    return 'without a reason';
   }
 }
