@@ -42,7 +42,7 @@ export const actions: readonly Action[] = [
   { name: 'save by command', weight: 4, run: byCommand },
   { name: 'save what is refused', weight: 3, run: refused },
   { name: 'save again', weight: 5, run: again },
-  { name: 'save much', weight: 2, run: much },
+  { name: 'save much', weight: 4, run: much },
   { name: 'save many groups', weight: 1, run: many },
   { name: 'save beyond the bounds', weight: 1, run: tooMuch },
   {
@@ -143,7 +143,7 @@ async function several(ask: Ask): Promise<void> {
 
 async function much(ask: Ask): Promise<void> {
   const calls = 1 + Math.floor(ask.draw('calls') * 4);
-  const kept = (i: number): Op => ['note.kept', { id: `n${ask.step.id}-${i}`, body: letter(ask, 60_000) }];
+  const kept = (i: number): Op => ['note.kept', { id: `n${ask.step.id}-${i}`, body: letter(ask, 12_000) }];
   await Promise.all(Array.from({ length: calls }, (_, i) => save(ask, i, [kept(i)])));
 }
 

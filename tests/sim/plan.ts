@@ -18,7 +18,7 @@ export interface Plan {
   readonly seed: number;
   readonly devices: readonly MachineKind[];
   readonly relayInstances: number;
-  /** Small, so that queues go out in several runs. */
+  /** Small in half of the runs, so that queues go out in several; never below what one transaction of these actions seals together. */
   readonly runBytesMax: number;
   readonly isCryptoSlow: boolean;
   readonly safetyMs: number;
@@ -82,7 +82,7 @@ export function planOf(seed: number, kinds: { readonly actions: readonly Weighte
   return {
     ...{ seed, devices, safetyMs, livenessMs },
     relayInstances: draw('instances') < 0.3 ? 1 : 2,
-    runBytesMax: draw('runs') < 0.5 ? 8 * 1024 * 1024 : 64_000 + Math.floor(draw('run bytes') * 60_000),
+    runBytesMax: draw('runs') < 0.5 ? 8 * 1024 * 1024 : 130_000 + Math.floor(draw('run bytes') * 60_000),
     isCryptoSlow: draw('crypto') < 0.4,
     net: swarm(noNetFaults, { requestLost: 0.2, replyLost: 0.2, duplicated: 0.15, requestCut: 0.05, replyCut: 0.04, slow: 0.05 }, draw),
     store: swarm(
