@@ -106,6 +106,8 @@ function heal(stage: Stage): void {
   for (const device of stage.devices) {
     device.machine.heal();
     device.machine.clockOffsetMs = 0;
+    // The founder alone invites: without it nobody comes in any more.
+    if (stage.devices[0]?.lost !== undefined && !device.isMember) device.lost ??= 'never let in';
     device.machine.timerGrainMs = 1;
     device.machine.engine?.wake(true);
   }

@@ -293,7 +293,8 @@ export class Stage {
   requireNoHang(): void {
     const now = this.world.clock.ticks();
     for (const { device, what, sinceMs } of this.#tasks) {
-      if (now - sinceMs > hangMs) this.found('I-19', `${device.name}: ${what} has not ended after ${Math.round((now - sinceMs) / 1000)} s`);
+      if (device.lost === undefined && now - sinceMs > hangMs)
+        this.found('I-19', `${device.name}: ${what} has not ended after ${Math.round((now - sinceMs) / 1000)} s`);
     }
   }
 
