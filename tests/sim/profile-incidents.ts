@@ -49,7 +49,7 @@ function replaced({ stage, device, draw, step }: Befall): void {
   if (!device.isOpen || machine.kind.backend !== 'indexeddb' || frozen === undefined || handle === undefined) return;
   stage.mark(step.what);
   const { life } = machine;
-  for (const ledger of device.ledgers.values()) ledger.cutOff();
+  stage.cutOff(device);
   device.isUp = false;
   device.isOpen = false;
   stage.start(device);

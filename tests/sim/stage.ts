@@ -250,7 +250,7 @@ export class Stage {
     if (!device.isUp) return;
     const { machine } = device;
     this.world.note(`${device.name} ends by ${device.stopMode}`);
-    for (const ledger of device.ledgers.values()) ledger.cutOff();
+    this.cutOff(device);
     machine.stop(device.stopMode);
     between?.();
     device.stopMode = 'kill';
@@ -260,6 +260,12 @@ export class Stage {
     const delayMs = backInMs ?? 20 + 2_000 * this.dice.at('restart', device.name, machine.life);
     if (device.lost?.startsWith('damaged')) return;
     this.world.scheduler.after(delayMs, () => this.start(device));
+  }
+
+  /** What a process had not answered is open; what it followed over IndexedDB is flushed behind the reader, and pulled again. */
+  cutOff({ ledgers, machine, reached }: Device): void {
+    for (const ledger of ledgers.values()) ledger.cutOff();
+    if (machine.kind.backend === 'indexeddb') for (const what of reached.keys()) if (what.startsWith('followed')) reached.delete(what);
   }
 
   /** Dead processes are seen at once. */
