@@ -46,7 +46,6 @@ export class SimThreads {
   /** Runs an order in the next free thread. @returns undefined when it did not end */
   async run(order: Order): Promise<Answer | undefined> {
     const thread = await this.#free();
-    thread.isBusy = true;
     try {
       return await this.#ask(thread, order);
     } finally {
@@ -67,9 +66,12 @@ export class SimThreads {
   async #free(): Promise<Thread> {
     for (;;) {
       const idle = this.#threads.find(({ isBusy }) => !isBusy);
-      if (idle !== undefined) return idle;
+      if (idle !== undefined) {
+        idle.isBusy = true; // before anybody else asks
+        return idle;
+      }
       if (this.#threads.length < this.#count) {
-        const thread = { worker: this.#spawn(), isBusy: false };
+        const thread = { worker: this.#spawn(), isBusy: true };
         this.#threads.push(thread);
         return thread;
       }
