@@ -1,4 +1,4 @@
-// Three projects: `fast` runs in Node alone, `workerd` boots the relay's runtime, `browser` drives real
+// Four projects: `fast` runs in Node alone, `sim` runs seeds of the simulator, `workerd` boots the relay's runtime, `browser` drives real
 // browsers from Node. A test outside tests/workerd and tests/browser is fast, so none falls between.
 // No retries anywhere: a test that passes the second time has found something.
 import { configDefaults, defineConfig } from 'vitest/config';
@@ -24,6 +24,15 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, 'tests/workerd/**', 'tests/browser/**'],
           environment: 'node',
           testTimeout: 20_000,
+          retry: 0,
+        },
+      },
+      {
+        test: {
+          name: 'sim',
+          include: ['tests/sim/**/*.sim.ts'],
+          environment: 'node',
+          testTimeout: 300_000,
           retry: 0,
         },
       },

@@ -43,6 +43,8 @@ export const relaxedOpsMax = 1_000;
 export const relaxedMsMax = 500;
 /** A signature takes a tenth of a millisecond; a key holder that needs this long does not answer at all. */
 export const signMsMax = 10_000;
+/** A shard file that did not open again is tried once in so long: a disk that is full or away comes back within seconds or not soon. */
+export const reopenAfterMs = 2_000;
 /** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
 export const waitingCallsMax = 10_000;
 

@@ -40,6 +40,7 @@ const tallies = [
   step('format', () => run('biome', ['check', '--linter-enabled=false'])),
   project('fast', 'kernel', ['--coverage', ...measured]),
   project('fast', 'rest', unmeasured),
+  project('sim', 'seeds', []),
   project('workerd'),
   step('browsers present', () => {
     missingEngines = ensureOtherEngines();

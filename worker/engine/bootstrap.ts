@@ -15,7 +15,16 @@ import type { Database } from './database.ts';
 import { requireImage } from './image.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
 import { writeCursor } from './replica.ts';
-import { addLocalTables, createShardFile, Meta, openShardFile, type ShardIdentity, setExclusive, setPragmas } from './shard-file.ts';
+import {
+  addLocalTables,
+  createShardFile,
+  Meta,
+  openShardFile,
+  putOnDisk,
+  type ShardIdentity,
+  setExclusive,
+  setPragmas,
+} from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** `open`: own file · `checkpoint`: newest statement and the groups after it · `genesis`: from the first slot (decision 0013). */
@@ -57,7 +66,10 @@ export async function startReplica(
 ): Promise<Started> {
   if (pool.has(place.file)) {
     const db = await openShardFileIfReady(pool, place);
-    if (db !== undefined) return { db, path: 'open', seqAtRelay: undefined };
+    if (db !== undefined) {
+      putOnDisk(db, pool);
+      return { db, path: 'open', seqAtRelay: undefined };
+    }
     pool.remove(place.file);
   }
   const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;

@@ -347,9 +347,14 @@ export class Follower {
     const wish = { isGenesisAsked: this.#genesis.has(bytesToHex(shard.id)), formFactor: this.#formFactor };
     const place = { file, definition, identity };
     const { db, path, seqAtRelay } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, place, wish);
-    await this.#pool.flush(file); // a marker bears witness to what is there
-    await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
-    this.#file.holdShard({ ...identity, hold: 'replica' });
+    try {
+      await this.#pool.flush(file); // a marker bears witness to what is there
+      await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
+      this.#file.holdShard({ ...identity, hold: 'replica' });
+    } catch (error) {
+      db.close(); // the next round opens it again, and a file is open once
+      throw error;
+    }
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
     const followed: Followed = {
       replica,

@@ -210,7 +210,12 @@ export class Replica {
   }
 
   checkpointWal(): void {
-    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (this.#pool.backend !== 'opfs-pool') return;
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      throw this.#db.failure(error, this.file);
+    }
   }
 
   close(): void {

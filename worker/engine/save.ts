@@ -9,6 +9,7 @@ import {
   gatherMsMax,
   relaxedMsMax,
   relaxedOpsMax,
+  reopenAfterMs,
   signMsMax,
   transactionBytesMax,
   transactionCallsMax,
@@ -101,6 +102,8 @@ export class SaveQueue {
   #isLost = false;
   #stopped: FoldlogError | undefined;
   #held: FoldlogError | undefined;
+  /** Ends the wait for the next try to open it. */
+  #reopening: (() => void) | undefined;
   /** Ends the wait for the flush that follows relaxed saves. */
   #flushing: (() => void) | undefined;
 
@@ -152,6 +155,7 @@ export class SaveQueue {
   stop(error: FoldlogError): void {
     this.#stopped = error;
     this.#flushing?.();
+    this.#reopening?.();
     for (const call of this.#waiting.splice(0)) call.reject(error);
   }
 
@@ -443,6 +447,7 @@ export class SaveQueue {
     } catch (reopenError) {
       const unknown = failure.kind === 'unknown' ? failure : this.#unknown(reopenError);
       this.#isLost = true;
+      this.#reopenSoon();
       for (const call of open) call.reject(unknown);
       return false;
     }
@@ -459,6 +464,20 @@ export class SaveQueue {
       for (const call of calls) call.reject(unknown);
       return false;
     }
+  }
+
+  /** The next save may be long in coming, and reading and sending wait for the connection too. */
+  #reopenSoon(): void {
+    if (this.#reopening !== undefined || this.#stopped !== undefined) return;
+    this.#reopening = this.#ports.scheduler.after(reopenAfterMs, () => {
+      this.#reopening = undefined;
+      void this.#store.mutex.own('other', async () => {
+        if (!this.#isLost || this.#stopped !== undefined) return;
+        if (await this.#recover([]))
+          this.#onSaved(); // groups whose outcome was unknown may be there
+        else this.#reopenSoon();
+      });
+    });
   }
 
   #unknown(cause: unknown): FoldlogError {

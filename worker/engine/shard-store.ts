@@ -1,6 +1,7 @@
 // One own shard while it is open: its connection, the chain head in memory, and the mutex that every use of the connection goes through.
 // Knows how to throw the connection away and reopen the file, which is what an unknown outcome asks for (decision 0002).
 
+import { FoldlogError } from '../../kernel/errors.ts';
 import type { Head } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { ChainLog } from './chain-log.ts';
@@ -9,7 +10,7 @@ import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
 import { Outbox } from './outbox.ts';
-import { openShardFile, pageBytes, type ShardIdentity } from './shard-file.ts';
+import { openShardFile, pageBytes, putOnDisk, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** A main file that does not change while it stands. */
@@ -34,6 +35,8 @@ export class ShardStore {
   #outbox: Outbox;
   #folder: Folder;
   #head: Head;
+  /** Why there is no connection. */
+  #lost: FoldlogError | undefined;
   /** Ops of relaxed saves that a power cut may still take. */
   #exposedOps = 0;
   /** The look that wants the main file unchanged, while one does. */
@@ -63,11 +66,15 @@ export class ShardStore {
     return this.#file;
   }
 
+  /** @throws {FoldlogError} `unavailable` `reopenFailed` while there is no connection; the save queue tries to get one (save.ts) */
   get db(): Database {
+    if (this.#lost !== undefined) throw this.#lost;
     return this.#db;
   }
 
+  /** @throws {FoldlogError} as `db` */
   get log(): ChainLog {
+    if (this.#lost !== undefined) throw this.#lost;
     return this.#log;
   }
 
@@ -75,6 +82,7 @@ export class ShardStore {
     return this.#outbox;
   }
 
+  /** Ops are checked by it without a connection, too. */
   get folder(): Folder {
     return this.#folder;
   }
@@ -134,9 +142,14 @@ export class ShardStore {
     } catch {
       // A connection in an unknown state may refuse to close; its file handle is released all the same.
     }
-    await this.#pool.revert(this.file);
-    this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-    this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+    try {
+      await this.#pool.revert(this.file);
+      this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
+      this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+    } catch (cause) {
+      this.#lost = notOpen(cause, this.file);
+      throw cause;
+    }
   }
 
   /** The log was cut off at its head in a transaction that is durable: what is remembered of it is read anew. In a turn of the mutex. */
@@ -153,6 +166,7 @@ export class ShardStore {
 
   #use(db: Database): void {
     this.#frozen = undefined; // another connection has changed the main file, and has settings of its own
+    this.#lost = undefined;
     this.#db = db;
     this.#log = new ChainLog(db);
     this.#outbox = new Outbox(db);
@@ -163,9 +177,14 @@ export class ShardStore {
 
   /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). Ends what was frozen. */
   checkpointWal(): void {
+    const { db } = this; // not while there is no connection
     if (this.#pool.backend !== 'opfs-pool') return;
     this.#thaw();
-    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    try {
+      db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      throw db.failure(error, this.file);
+    }
   }
 
   /**
@@ -213,10 +232,21 @@ export class ShardStore {
   }
 }
 
+const notOpen = (cause: unknown, where: string): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'reopenFailed',
+    found: cause instanceof Error ? cause.message : String(cause),
+    expected: 'the shard file to open again',
+    todo: 'it is tried again by itself; if it stays so, open the workspace again',
+    cause,
+  });
+
 async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<Database> {
   const db = await openShardFile(pool, file, definition, identity);
   try {
     requireSoundEnd(db, identity, file);
+    putOnDisk(db, pool);
     return db;
   } catch (error) {
     const failure = db.openingFailure(error, file);
