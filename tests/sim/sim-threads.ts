@@ -84,17 +84,20 @@ export class SimThreads {
       const { worker } = thread;
       const end = (answer: Answer | undefined): void => {
         clearTimeout(timer);
-        worker.removeAllListeners();
+        // One by one: the worker's own listeners are what lets its messages through.
+        for (const name of ['error', 'exit'] as const) worker.off(name, ended);
+        worker.off('message', end);
         if (answer === undefined) {
           void worker.terminate();
           thread.worker = this.#spawn();
         }
         resolve(answer);
       };
-      const timer = setTimeout(() => end(undefined), runMsMax);
+      const ended = (): void => end(undefined);
+      const timer = setTimeout(ended, runMsMax);
       worker.on('message', end);
-      worker.on('error', () => end(undefined));
-      worker.on('exit', () => end(undefined));
+      worker.on('error', ended);
+      worker.on('exit', ended);
       worker.postMessage(order);
     });
   }

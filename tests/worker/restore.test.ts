@@ -119,7 +119,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     counter.offline();
     await edit(counter, file, (db) =>
       db.transaction(() => {
-        db.exec('DROP TABLE foldlog_outbox; PRAGMA user_version=1');
+        db.exec('DROP TABLE foldlog_outbox; DROP TABLE foldlog_past; PRAGMA user_version=1');
       }),
     );
     const image = { disk: device.disk.image(), pages: device.pages.state };
