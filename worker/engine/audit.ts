@@ -101,7 +101,7 @@ async function checkPages(shard: Audited, at: { part: Part }): Promise<void> {
   const names = await shard.mutex.own('other', () =>
     shard.db.all<{ name: string }>(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`),
   );
-  const isState = new Set(imageTables(shard.definition).map(({ name }) => name));
+  const isState = new Set(imageTables(shard.db, shard.definition).map(({ name }) => name));
   for (const { name } of [...names].sort((a, b) => Number(isState.has(a.name)) - Number(isState.has(b.name)))) {
     at.part = isState.has(name) ? 'state' : 'log';
     const found = await shard.mutex.own('other', () => shard.db.value(`PRAGMA quick_check("${name}")`));
@@ -171,7 +171,7 @@ async function compareWithFold(ports: AuditPorts, pool: StoragePool, shard: Audi
 async function hashInSlices(ports: AuditPorts, shard: Audited): Promise<Hash | undefined> {
   const { version } = shard;
   const hasher = new StateHasher();
-  for (const table of imageTables(shard.definition)) {
+  for (const table of imageTables(shard.db, shard.definition)) {
     hasher.table(table.name, table.columns);
     let at: { readonly key: readonly SqlValue[] | undefined; readonly isEnd: boolean } = { key: undefined, isEnd: false };
     while (!at.isEnd) {

@@ -13,7 +13,8 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
 import { requireImage } from './image.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
-import { writeCursor } from './replica.ts';
+import { readCursor, writeCursor } from './replica.ts';
+import { migrateInPlace, migrateTables, requireReadable } from './schema-file.ts';
 import { addLocalTables, createShardFile, Meta, openShardFile, type ShardIdentity, setExclusive, setPragmas } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
@@ -72,11 +73,25 @@ async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Pro
   } finally {
     db.close();
   }
-  return isReady ? openShardFile(pool, place.file, place.definition, place.identity) : undefined;
+  return isReady ? openReplicaFile(pool, place) : undefined;
 }
 
-/** The checks of DESIGN §7 on the statement: shard, signer, schema, fold. */
-async function requireCheckpoint(
+/** Tables of an older schema are brought up at once, and its cursor stays: what comes after it is folded by the present code. */
+async function openReplicaFile(pool: StoragePool, { file, definition, identity }: ReplicaPlace): Promise<Database> {
+  const { db, standing } = await openShardFile(pool, file, definition, identity);
+  try {
+    requireReadable(standing, file, definition);
+    migrateInPlace(db, definition, standing, readCursor(new Meta(db)).head.seq);
+    return db;
+  } catch (error) {
+    const failure = db.failure(error, file);
+    db.abandon();
+    throw failure;
+  }
+}
+
+/** Shard, signer, signature, and a schema this code knows. The image is checked against the schema of its own version. */
+export async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
   place: ReplicaPlace,
@@ -100,14 +115,11 @@ async function requireCheckpoint(
     });
   }
   await verifyCheckpoint(verifier, signer.key, checkpoint, where);
-  if (checkpoint.schemaVersion !== definition.spec.version || !isSameBytes(checkpoint.foldId, definition.foldId)) {
-    throw new FoldlogError('upgradeNeeded', {
-      where,
-      reason: 'schemaDiffers',
-      found: `schema version ${checkpoint.schemaVersion}, fold ${short(checkpoint.foldId)}`,
-      expected: `version ${definition.spec.version}, fold ${short(definition.foldId)}`,
-    });
-  }
+  requireReadable(
+    { kind: checkpoint.schemaVersion > definition.spec.version ? 'ahead' : 'present', version: checkpoint.schemaVersion },
+    where,
+    definition,
+  );
   return checkpoint;
 }
 
@@ -143,10 +155,11 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
   const db = await pool.open(place.file);
   try {
     setExclusive(db, pool);
-    requireImage(db, place.definition, where);
+    requireImageOf(checkpoint, db, place.definition, where);
     setPragmas(db, pool);
     // Until this commits the file has no table of ours and is removed at the next start.
     db.transaction(() => {
+      migrateTables(db, place.definition, checkpoint.schemaVersion);
       addLocalTables(db, place.definition, place.identity);
       const meta = new Meta(db);
       meta.set('epoch', checkpoint.epoch);
@@ -161,8 +174,34 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
     });
     return db;
   } catch (error) {
+    const failure = db.failure(error, where);
     db.close();
     pool.remove(place.file);
-    throw error;
+    throw failure;
+  }
+}
+
+/** Other tables under one version are another app's doing, unless the fold is ours: then they cannot be. */
+function requireImageOf(checkpoint: Checkpoint, db: Database, definition: ShardDefinition, where: string): void {
+  try {
+    requireImage(db, definition, where, checkpoint.schemaVersion);
+  } catch (error) {
+    const isOurs = isSameBytes(checkpoint.foldId, definition.foldId) || !(error instanceof FoldlogError) || error.reason !== 'badImage';
+    if (isOurs || !hasSoundPages(db)) throw error;
+    throw new FoldlogError('upgradeNeeded', {
+      where,
+      reason: 'schemaDiffers',
+      found: `other tables under schema version ${checkpoint.schemaVersion}, fold ${short(checkpoint.foldId)}`,
+      expected: `those this app declares for it, fold ${short(definition.foldId)}`,
+      cause: error,
+    });
+  }
+}
+
+function hasSoundPages(db: Database): boolean {
+  try {
+    return db.value('PRAGMA quick_check(1)') === 'ok';
+  } catch {
+    return false;
   }
 }

@@ -8,7 +8,8 @@ import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
-import { openShardFile, type ShardIdentity } from './shard-file.ts';
+import type { SchemaStanding } from './schema-file.ts';
+import { type OpenedFile, openShardFile, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export class ShardStore {
@@ -21,6 +22,7 @@ export class ShardStore {
   #log: ChainLog;
   #folder: Folder;
   #head: Head;
+  #standing: SchemaStanding;
   /** Ops of relaxed saves that a power cut may still take. */
   #exposedOps = 0;
   /** Grows with every change of the tables: live queries and cross-shard looks compare it. */
@@ -28,10 +30,18 @@ export class ShardStore {
 
   /** Opens the file of an own shard and looks at what its next save would build on. @throws {FoldlogError} see shard-file.ts, log-check.ts */
   static async open(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<ShardStore> {
-    return new ShardStore(pool, file, definition, identity, await openSound(pool, file, definition, identity));
+    const { db, standing } = await openSound(pool, file, definition, identity);
+    return new ShardStore(pool, file, definition, identity, db, standing);
   }
 
-  constructor(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity, db: Database) {
+  constructor(
+    pool: StoragePool,
+    file: string,
+    definition: ShardDefinition,
+    identity: ShardIdentity,
+    db: Database,
+    standing: SchemaStanding = { kind: 'present' },
+  ) {
     this.#pool = pool;
     this.#file = file;
     this.definition = definition;
@@ -40,6 +50,12 @@ export class ShardStore {
     this.#log = new ChainLog(db);
     this.#folder = new Folder(definition, db);
     this.#head = this.#log.head();
+    this.#standing = standing;
+  }
+
+  /** Nothing of the tables may be used before it is `present` (move-schema.ts). */
+  get standing(): SchemaStanding {
+    return this.#standing;
   }
 
   /** Changes with the generation. */
@@ -116,18 +132,25 @@ export class ShardStore {
     }
     await this.#pool.revert(this.file);
     this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-    this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+    const { db, standing } = await openSound(this.#pool, this.file, this.definition, this.identity);
+    this.#use(db, standing);
+  }
+
+  /** After the tables were brought up, durably. In a turn of the mutex. */
+  movedUp(): void {
+    this.#use(this.#db, { kind: 'present' });
   }
 
   /** Goes on in another generation of the file, which holds the same log; the older is closed as it is. In a turn of the mutex. */
   moveTo(file: string, db: Database): void {
     this.#db.abandon();
     this.#file = file;
-    this.#use(db);
+    this.#use(db, this.#standing);
   }
 
-  #use(db: Database): void {
+  #use(db: Database, standing: SchemaStanding): void {
     this.#db = db;
+    this.#standing = standing;
     this.#log = new ChainLog(db);
     this.#folder = new Folder(this.definition, db);
     this.#head = this.#log.head();
@@ -144,11 +167,12 @@ export class ShardStore {
   }
 }
 
-async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<Database> {
-  const db = await openShardFile(pool, file, definition, identity);
+async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<OpenedFile> {
+  const opened = await openShardFile(pool, file, definition, identity);
+  const { db } = opened;
   try {
     requireSoundEnd(db, identity, file);
-    return db;
+    return opened;
   } catch (error) {
     const failure = db.openingFailure(error, file);
     db.abandon();
