@@ -63,6 +63,25 @@ export async function startReplica(
   return { db: await loadImage(pool, place, checkpoint, image, where), path: 'checkpoint' };
 }
 
+export interface FetchedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly image: Bytes;
+}
+
+/** The newest checkpoint the relay holds, its image not yet looked at; undefined when there is none, or no workspace to ask about. */
+export async function newestCheckpoint(
+  ports: BootstrapPorts,
+  at: { readonly workspace: WorkspaceId | undefined; readonly state: ControlState | undefined },
+  place: Pick<ReplicaPlace, 'definition' | 'identity'>,
+): Promise<FetchedCheckpoint | undefined> {
+  if (at.workspace === undefined || at.state === undefined) return undefined;
+  const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
+  const statement = answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
+  if (statement === undefined) return undefined;
+  const checkpoint = await requireCheckpoint(ports.verifier, at.state, place, statement, where);
+  return { checkpoint, image: await fetchImage(ports, at.workspace, checkpoint, where) };
+}
+
 /** Undefined when the file was being loaded and never became ready. */
 async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Promise<Database | undefined> {
   const db = await pool.open(place.file);
@@ -94,7 +113,7 @@ async function openReplicaFile(pool: StoragePool, { file, definition, identity }
 export async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
-  place: ReplicaPlace,
+  place: Pick<ReplicaPlace, 'definition' | 'identity'>,
   bytes: Bytes,
   where: string,
 ): Promise<Checkpoint> {
@@ -115,11 +134,7 @@ export async function requireCheckpoint(
     });
   }
   await verifyCheckpoint(verifier, signer.key, checkpoint, where);
-  requireReadable(
-    { kind: checkpoint.schemaVersion > definition.spec.version ? 'ahead' : 'present', version: checkpoint.schemaVersion },
-    where,
-    definition,
-  );
+  requireReadable({ version: checkpoint.schemaVersion }, where, definition);
   return checkpoint;
 }
 
@@ -182,12 +197,12 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
 }
 
 /** Other tables under one version are another app's doing, unless the fold is ours: then they cannot be. */
-function requireImageOf(checkpoint: Checkpoint, db: Database, definition: ShardDefinition, where: string): void {
+export function requireImageOf(checkpoint: Checkpoint, db: Database, definition: ShardDefinition, where: string): void {
   try {
     requireImage(db, definition, where, checkpoint.schemaVersion);
   } catch (error) {
-    const isOurs = isSameBytes(checkpoint.foldId, definition.foldId) || !(error instanceof FoldlogError) || error.reason !== 'badImage';
-    if (isOurs || !hasSoundPages(db)) throw error;
+    const isBadImage = error instanceof FoldlogError && error.reason === 'badImage';
+    if (!isBadImage || isSameBytes(checkpoint.foldId, definition.foldId) || !hasSoundPages(db)) throw error;
     throw new FoldlogError('upgradeNeeded', {
       where,
       reason: 'schemaDiffers',

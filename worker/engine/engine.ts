@@ -3,8 +3,8 @@
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import type { Act, Role } from '../../kernel/control/acts.ts';
-import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
+import { actsToJson } from '../../kernel/control/acts.ts';
+import { deviceOf } from '../../kernel/control/fold.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { auditAfterMs, auditEveryMs, ownOpenAfterMs } from '../../kernel/limits.ts';
@@ -26,6 +26,7 @@ import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
+import { canaryTrouble } from './canary.ts';
 import { ControlReplica, type LinkState } from './control.ts';
 import type { Row } from './database.ts';
 import { Follower, type ReplicaStatus } from './follow.ts';
@@ -46,9 +47,12 @@ import {
   type OnLoss,
 } from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
+import { moveOpened } from './move-schema.ts';
 import { OwnShard, type OwnShardStatus } from './own-shard.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
+import { requireFreeName } from './shard-name.ts';
+import { type SentShard, ShardSenders } from './shard-sender.ts';
 import { ShardStore } from './shard-store.ts';
 import { type DurabilityClass, type StoragePool, scratchPrefix } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
@@ -97,6 +101,8 @@ export interface EngineStatus {
   readonly link: LinkState;
   readonly own: readonly OwnShardStatus[];
   readonly followed: readonly ReplicaStatus[];
+  /** Shards of this device that only a newer version of the app can read. */
+  readonly sentOnly: readonly SentShard[];
   /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
   readonly lost: readonly LostShard[];
   /** Acts the control log refused, and shards that could not be started, in words. */
@@ -111,6 +117,7 @@ export class Engine {
   readonly #signer: Signer;
   readonly #control: ControlReplica;
   readonly #follower: Follower | undefined;
+  readonly #senders: ShardSenders | undefined;
   readonly #controlLoop: Loop;
   readonly #followLoop: Loop;
   readonly #own = new Map<string, OwnShard>();
@@ -146,6 +153,8 @@ export class Engine {
         (replica) => this.#tell({ kind: 'changed', shard: handleOf(replica.identity) }),
       );
     }
+    if (relay !== undefined)
+      this.#senders = new ShardSenders({ ...ports, relay }, ports.pool, at.control, () => this.#tell({ kind: 'status' }));
     this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
     this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
   }
@@ -211,8 +220,14 @@ export class Engine {
       link: this.#control.link,
       own,
       lost: this.#lost(),
+      sentOnly: this.#senders?.statuses() ?? [],
       followed: this.#follower?.statuses() ?? [],
-      troubles: [...refused, ...this.#damages(), ...(this.#follower?.failures().map(({ message }) => message) ?? [])],
+      troubles: [
+        ...refused,
+        ...this.#damages(),
+        ...own.flatMap(canaryTrouble),
+        ...(this.#follower?.failures().map(({ message }) => message) ?? []),
+      ],
       traffic: { ...this.#traffic },
     };
   }
@@ -243,7 +258,9 @@ export class Engine {
     if (this.#own.has(handle)) return handle;
     let opening = this.#opening.get(handle);
     if (opening === undefined) {
-      opening = this.#open(kind, name).finally(() => this.#opening.delete(handle));
+      opening = this.#open(kind, name)
+        .catch((error: unknown) => this.#senders?.begin(this.#file.shards(), { kind, name }, error) ?? Promise.reject(error))
+        .finally(() => this.#opening.delete(handle));
       this.#opening.set(handle, opening);
     }
     this.#own.set(handle, await opening);
@@ -299,6 +316,7 @@ export class Engine {
     this.#controlLoop.wake(atOnce);
     this.#followLoop.wake(atOnce);
     for (const shard of this.#own.values()) shard.wake(atOnce);
+    this.#senders?.wake(atOnce);
     this.#tell({ kind: 'status' });
   }
 
@@ -311,6 +329,7 @@ export class Engine {
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop()]);
     for (const shard of this.#own.values()) await shard.close();
     await this.#follower?.close();
+    await this.#senders?.close();
     this.#file.close();
     await this.#ports.pool.close();
   }
@@ -343,6 +362,7 @@ export class Engine {
   }
 
   async #open(kind: string, name: string): Promise<OwnShard> {
+    this.#senders?.requireNone(`${kind}/${name}`);
     const definition = this.#definitions.get(kind);
     const where = `shard ${kind}/${name}`;
     if (definition === undefined) {
@@ -369,10 +389,15 @@ export class Engine {
     if (held !== undefined) {
       await this.#file.flush(); // the list may not be, when the call that made it failed
       const file = currentFile(pool, held.id);
-      return this.#assemble(await ShardStore.open(pool, file, definition, held));
+      const store = await ShardStore.open(pool, file, definition, held);
+      await moveOpened({ ...this.#ports, signer: this.#signer }, store, this.#control.head, !this.#isKeyLost(store));
+      const shard = this.#assemble(store);
+      await shard.publishMove();
+      return shard;
     }
     if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);
-    this.#requireFreeName(kind, name, where);
+    const role = this.#workspaceStatus()?.role ?? 'owner';
+    requireFreeName(this.#control.state, { kind, name }, { key: this.#signer.publicKey, role });
     const nonce = this.#ports.random.bytes(16);
     const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
     const file = shardFileName(identity.id);
@@ -393,26 +418,6 @@ export class Engine {
     await this.#file.flush();
     this.#controlLoop.wake();
     return this.#assemble(new ShardStore(pool, file, definition, identity, db));
-  }
-
-  #requireFreeName(kind: string, name: string, where: string): void {
-    const { state } = this.#control;
-    const taken = state === undefined ? undefined : shardNamed(state, kind, name);
-    if (state === undefined || taken === undefined) {
-      const role = this.#workspaceStatus()?.role ?? 'owner';
-      if (isRoleAtLeast(role, 'writer')) return;
-      throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
-    }
-    const writer = deviceOf(state, taken.writer);
-    const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
-    if (isMine) throw lostShard(where);
-    throw FoldlogError.misuse({
-      where,
-      reason: 'notWriter',
-      found: `a shard that ${writer?.name ?? 'another device'} writes`,
-      expected: 'a shard of this device',
-      todo: 'follow it, or open one under another name',
-    });
   }
 
   #assemble(store: ShardStore): OwnShard {

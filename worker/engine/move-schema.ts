@@ -7,11 +7,11 @@ import { signMsMax } from '../../kernel/limits.ts';
 import { encodeOps } from '../../kernel/op-body.ts';
 import { makeSeal, type Seal } from '../../kernel/seal.ts';
 import { type SystemOp, systemOp } from '../../kernel/system-ops.ts';
-import { groupId, type Hash, short } from '../../kernel/units.ts';
+import { groupId, type Hash, noHash, short } from '../../kernel/units.ts';
 import type { ReadyOp } from './fold.ts';
 import { Meta } from './meta.ts';
 import type { Believed, SavePorts } from './save.ts';
-import { migrateInPlace, migrateTables, noteMove, type SchemaStanding, setSchema } from './schema-file.ts';
+import { migrateInPlace, migrateTables, noteMove, requireReadable, type SchemaStanding, setSchema } from './schema-file.ts';
 import type { ShardStore } from './shard-store.ts';
 
 /** Where the schema or the fold of a shard last changed on this device, in words for status. */
@@ -28,22 +28,29 @@ export function readMove(meta: Meta): MoveNote | undefined {
 }
 
 /**
- * Brings an own shard's tables to the present before anything else uses them. Nothing to do in most openings.
- * `writer`: undefined when this device may not sign for the shard any more; the tables are brought up and the chain stays as it is.
- * @throws {FoldlogError} `misuse` `migrationFailed`, `foldChanged`: the file is as it was · `unavailable`, `storageFull`: again later ·
- * `unknown` `reopenFailed`
+ * Brings the tables of an own shard that was just opened to the present, before anything else uses them; in most openings there is nothing to do.
+ * `maySign`: whether this device writes the shard; if not, the tables are brought up and the chain stays as it is. What throws closes the store.
+ * @throws {FoldlogError} `upgradeNeeded` `newerSchema` · `misuse` `migrationFailed`, `foldChanged` · `unavailable`, `storageFull`: again later. The
+ * file is as it was. `unknown`: what a failed COMMIT left could not be read back; opening again answers
  */
-export async function moveSchema(ports: SavePorts, store: ShardStore, writer: Believed | undefined): Promise<void> {
+export async function moveOpened(ports: SavePorts, store: ShardStore, controlHead: Hash, maySign: boolean): Promise<void> {
   const { standing, definition } = store;
-  const where = `${definition.kind}/${store.identity.name}`;
-  if (standing.kind === 'present' || standing.kind === 'ahead') return;
-  if (standing.kind === 'otherFold' && definition.mode === 'development') throw foldChanged(where, standing.foldId, definition.foldId);
-  await store.mutex.own('save', async () => {
-    if (writer !== undefined) return move(ports, store, standing, writer);
-    migrateInPlace(store.db, definition, standing, store.head.seq);
-    await store.flush();
-    store.movedUp();
-  });
+  try {
+    requireReadable(standing, store.file, definition);
+    if (standing.kind === 'present' || standing.kind === 'ahead') return;
+    if (standing.kind === 'otherFold' && definition.mode === 'development') {
+      throw foldChanged(`${definition.kind}/${store.identity.name}`, standing.foldId, definition.foldId);
+    }
+    await store.mutex.own('save', async () => {
+      if (maySign) return move(ports, store, standing, { epoch: store.log.base.epoch, controlHead, headsSeen: noHash });
+      migrateInPlace(store.db, definition, standing, store.head.seq);
+      await store.flush();
+      store.movedUp();
+    });
+  } catch (error) {
+    store.abandon();
+    throw error;
+  }
 }
 
 async function move(

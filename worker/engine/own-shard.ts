@@ -1,22 +1,28 @@
 // One shard this device writes: store, save queue, pusher, publisher and live queries, put together. The only file that knows them all.
 
 import { FoldlogError } from '../../kernel/errors.ts';
+import { ownOpenAfterMs } from '../../kernel/limits.ts';
 import type { Clock, Scheduler } from '../../kernel/ports.ts';
 import { type GroupId, type Head, noHash } from '../../kernel/units.ts';
 import { planPublish } from '../../shards/publish-plan.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn } from './audit.ts';
+import { newestCheckpoint } from './bootstrap.ts';
+import { runCanary } from './canary.ts';
 import type { GroupPlace } from './chain-log.ts';
 import type { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts } from './loop.ts';
+import { Meta } from './meta.ts';
+import { readMove } from './move-schema.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
 import { rebuildFromLog } from './rebuild.ts';
 import { type Durability, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
+import { type SchemaStatus, schemaStatus } from './schema-status.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 import type { Vault } from './vault.ts';
@@ -48,6 +54,7 @@ export interface OwnShardStatus {
   readonly checkpointSeq: number;
   /** Undefined before the first audit since the store was opened. */
   readonly audit: AuditReport | undefined;
+  readonly schema: SchemaStatus;
 }
 
 type OnPatch = (patch: LivePatch) => void;
@@ -59,9 +66,11 @@ export class OwnShard {
   readonly #queue: SaveQueue;
   readonly #pusher: Pusher | undefined;
   readonly #publisher: Publisher | undefined;
+  readonly #control: ControlReplica;
   readonly #pushLoop: Loop | undefined;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
+  #cancelPublish: (() => void) | undefined;
   #audit: AuditReport | undefined;
   #nextLive = 1;
   #isLiveRunning = false;
@@ -71,6 +80,7 @@ export class OwnShard {
     this.store = store;
     this.#ports = ports;
     this.#events = events;
+    this.#control = control;
     const { epoch } = store.log.base;
     this.#queue = new SaveQueue(
       ports,
@@ -85,6 +95,17 @@ export class OwnShard {
     const pusher = this.#pusher;
     this.#pushLoop = new Loop(ports, () => pusher.round());
     wakePush();
+    // Due since an earlier start, and perhaps nothing will be committed that would ask.
+    this.#cancelPublish = ports.scheduler.after(ownOpenAfterMs, () => this.#publishIfDue());
+  }
+
+  /** When the tables moved and nothing was saved since, a checkpoint is begun before the next save can be. Resolves when its state is frozen. */
+  async publishMove(): Promise<void> {
+    const move = readMove(new Meta(this.store.db));
+    const publisher = this.#publisher;
+    if (publisher === undefined || move === undefined || move.atSeq !== this.store.head.seq || publisher.checkpointSeq >= move.atSeq)
+      return;
+    await publisher.begin();
   }
 
   save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
@@ -106,6 +127,7 @@ export class OwnShard {
    * saved is in the log, and the next generation of the file is filled from it while saves wait; damage to the table of ids is put right from the log.
    */
   async audit(pool: StoragePool): Promise<AuditReport> {
+    await this.#runCanary(pool);
     const verdict = await auditOwn(this.#ports, pool, this.store);
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
@@ -114,6 +136,13 @@ export class OwnShard {
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
+  }
+
+  /** After a move: whether the present code makes the same of what lies below. Once, and only told. */
+  async #runCanary(pool: StoragePool): Promise<void> {
+    const { sync } = this.#ports;
+    const newest = sync === undefined ? undefined : () => newestCheckpoint({ ...this.#ports, ...sync }, this.#control, this.store);
+    await runCanary(this.#ports, pool, this.store, newest);
   }
 
   /** Never under a checkpoint that is being made from the present file: the next audit finds the same again. */
@@ -197,6 +226,7 @@ export class OwnShard {
       retryAtMs: this.#pushLoop?.retryAt,
       checkpointSeq: this.#publisher?.checkpointSeq ?? 0,
       audit: this.#audit,
+      schema: schemaStatus(this.store),
     }));
   }
 
@@ -205,6 +235,7 @@ export class OwnShard {
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
+    this.#cancelPublish?.();
     await this.#pushLoop?.stop();
     await this.store.mutex.own('other', async () => {
       await this.store.makeDurable().catch(() => undefined);
@@ -220,9 +251,14 @@ export class OwnShard {
 
   #committed(head: Head): void {
     this.#events.onCommitted(head);
+    this.#publishIfDue();
+  }
+
+  #publishIfDue(): void {
     const publisher = this.#publisher;
-    if (publisher === undefined || publisher.isRunning) return;
-    const plan = planPublish({ committedSeq: head.seq, checkpointSeq: publisher.checkpointSeq });
+    if (publisher === undefined || publisher.isRunning || !this.store.db.isOpen) return;
+    const movedSeq = readMove(new Meta(this.store.db))?.atSeq ?? 0;
+    const plan = planPublish({ committedSeq: this.committed.seq, checkpointSeq: publisher.checkpointSeq, movedSeq });
     // A checkpoint nobody waits for: when it fails, the next receipt tries again.
     if (plan.kind === 'publish') publisher.publish().then(this.#events.onState, () => undefined);
   }

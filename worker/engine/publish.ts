@@ -70,18 +70,28 @@ export class Publisher {
    * Publishes the state at the present head. One at a time: a second call joins the first.
    * @throws {FoldlogError} `misuse` nothing saved yet · `unavailable` relay away or head not committed in time: try again later
    */
-  publish(): Promise<Published> {
-    this.#running ??= this.#publish().finally(() => {
+  publish(onFrozen: () => void = () => undefined): Promise<Published> {
+    this.#running ??= this.#publish(onFrozen).finally(() => {
       this.#running = undefined;
       this.#pusher.cutAt(undefined);
     });
     return this.#running;
   }
 
-  async #publish(): Promise<Published> {
+  /** Begins to publish; resolves when the state is frozen, or when that failed. What is saved from then on is not in it. */
+  begin(): Promise<void> {
+    return new Promise((resolve) => {
+      this.publish(resolve).then(
+        () => resolve(),
+        () => resolve(),
+      );
+    });
+  }
+
+  async #publish(onFrozen: () => void): Promise<Published> {
     const store = this.#store;
     const where = `checkpoint of ${store.identity.kind}/${store.identity.name}`;
-    const { head, state } = await this.#extract(where);
+    const { head, state } = await this.#extract(where, onFrozen);
     const receipt = await this.#awaitReceipt(head, where);
     const { workspace } = this.#control;
     if (workspace === undefined) throw FoldlogError.misuse({ where, reason: 'noWorkspace', found: 'no workspace', expected: 'one' });
@@ -124,7 +134,7 @@ export class Publisher {
   }
 
   /** Looks at the file at the present head and copies from it while saves go on: into the WAL, or into pages the look does not have. */
-  async #extract(where: string) {
+  async #extract(where: string, onFrozen: () => void) {
     const store = this.#store;
     const scratch = `/scratch-${bytesToHex(this.#ports.random.bytes(8))}.db`;
     await this.#pool.reserve(1);
@@ -149,6 +159,7 @@ export class Publisher {
       // The look is taken in the turn that freezes; its copying goes on after it.
       const begun = await store.mutex.own('other', () => ({ head: freeze(), copying: copy() }));
       head = begun.head;
+      onFrozen();
       try {
         state = await begun.copying;
       } finally {

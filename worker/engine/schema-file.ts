@@ -11,7 +11,7 @@ import { Meta } from './meta.ts';
 import { requireSchemaTexts, schemaIdOf, schemaOf, storedTexts } from './schema.ts';
 
 export type SchemaStanding =
-  | { readonly kind: 'present' }
+  | { readonly kind: 'present'; readonly version: number }
   /** Migrations of this code lead from there to the present. */
   | { readonly kind: 'behind'; readonly version: number; readonly foldId: Hash }
   /** The present tables, filled by other code. */
@@ -39,7 +39,7 @@ export function standingOf(db: Database, file: string, definition: ShardDefiniti
   const storedFold = meta.bytes('foldId');
   const foldId = storedFold === undefined ? noHash : hash(storedFold);
   if (version < definition.spec.version) return { kind: 'behind', version, foldId };
-  return isSameBytes(foldId, definition.foldId) ? { kind: 'present' } : { kind: 'otherFold', version, foldId };
+  return isSameBytes(foldId, definition.foldId) ? { kind: 'present', version } : { kind: 'otherFold', version, foldId };
 }
 
 const declaredTexts = (db: Database, definition: ShardDefinition, version: number): readonly string[] =>
@@ -98,12 +98,12 @@ export function noteMove(db: Database, atSeq: Seq, from: Hash): void {
 }
 
 /** @throws {FoldlogError} `upgradeNeeded` `newerSchema` */
-export function requireReadable(standing: SchemaStanding, where: string, definition: ShardDefinition): void {
-  if (standing.kind !== 'ahead') return;
+export function requireReadable(found: { readonly version: number }, where: string, definition: ShardDefinition): void {
+  if (found.version <= definition.spec.version) return;
   throw new FoldlogError('upgradeNeeded', {
     where,
     reason: 'newerSchema',
-    found: `schema version ${standing.version} of ${definition.kind}`,
+    found: `schema version ${found.version} of ${definition.kind}`,
     expected: `version ${definition.spec.version} or older`,
     todo: 'update the app; the file stays as it is, and what was saved is still sent',
   });

@@ -40,7 +40,7 @@ export class ShardStore {
     definition: ShardDefinition,
     identity: ShardIdentity,
     db: Database,
-    standing: SchemaStanding = { kind: 'present' },
+    standing: SchemaStanding = { kind: 'present', version: definition.spec.version },
   ) {
     this.#pool = pool;
     this.#file = file;
@@ -138,7 +138,7 @@ export class ShardStore {
 
   /** After the tables were brought up, durably. In a turn of the mutex. */
   movedUp(): void {
-    this.#use(this.#db, { kind: 'present' });
+    this.#use(this.#db, { kind: 'present', version: this.definition.spec.version });
   }
 
   /** Goes on in another generation of the file, which holds the same log; the older is closed as it is. In a turn of the mutex. */
@@ -164,6 +164,11 @@ export class ShardStore {
 
   close(): void {
     this.#db.close();
+  }
+
+  /** Closes and leaves the file as it is. */
+  abandon(): void {
+    this.#db.abandon();
   }
 }
 
