@@ -65,6 +65,9 @@ export const auditEveryMs = 24 * 3600 * 1000;
 /** State hashes that a save overtook before the audit gives up until the next time. */
 export const auditTriesMax = 5;
 
+/** A follower that crossed a move asks so often whether the writer's checkpoint is there: the state it serves meanwhile is its own fold. */
+export const moveCheckEveryMs = 30_000;
+
 /** Page cache of an own shard over OPFS, KiB: a save touches few pages, a fold of a thousand ops some hundred. */
 export const ownCacheKib = 4_000;
 /** All replicas together, KiB, divided evenly: fifty of them must leave a phone's tab its memory. Each is read in slices and seldom. */

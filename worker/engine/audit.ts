@@ -195,7 +195,7 @@ export async function compareFold(
 }
 
 /** The state hash of what a shard holds; undefined when the tables changed meanwhile. Each turn asks for the rows behind the last key, so nothing stays open between turns. */
-export async function hashInSlices(ports: AuditPorts, shard: Audited): Promise<Hash | undefined> {
+export async function hashInSlices(ports: Pick<AuditPorts, 'clock' | 'scheduler'>, shard: Audited): Promise<Hash | undefined> {
   const { version } = shard;
   const hasher = new StateHasher();
   for (const table of imageTables(shard.db, shard.definition)) {
@@ -226,7 +226,12 @@ function hashNext(db: Database, table: ImageTable, hasher: StateHasher, after: r
 }
 
 /** One turn of the mutex: steps until the time is up, a save waits, or the work is done. */
-async function inSlice<S extends { readonly isEnd: boolean }>(ports: AuditPorts, shard: Audited, from: S, step: (at: S) => S): Promise<S> {
+async function inSlice<S extends { readonly isEnd: boolean }>(
+  ports: Pick<AuditPorts, 'clock' | 'scheduler'>,
+  shard: Audited,
+  from: S,
+  step: (at: S) => S,
+): Promise<S> {
   await ports.scheduler.yield();
   return shard.mutex.own('other', () => {
     const until = ports.clock.ticks() + sliceMsMax;

@@ -12,6 +12,7 @@ import { short, type WorkspaceId } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
 import { requireImage } from './image.ts';
+import { noteWriter } from './move-check.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
 import { readCursor, writeCursor } from './replica.ts';
 import { migrateInPlace, migrateTables, requireReadable } from './schema-file.ts';
@@ -68,17 +69,27 @@ export interface FetchedCheckpoint {
   readonly image: Bytes;
 }
 
-/** The newest checkpoint the relay holds, its image not yet looked at; undefined when there is none, or no workspace to ask about. */
-export async function newestCheckpoint(
-  ports: BootstrapPorts,
-  at: { readonly workspace: WorkspaceId | undefined; readonly state: ControlState | undefined },
-  place: Pick<ReplicaPlace, 'definition' | 'identity'>,
-): Promise<FetchedCheckpoint | undefined> {
+/** Where to ask: a store that is in no workspace yet has nobody. */
+interface Membership {
+  readonly workspace: WorkspaceId | undefined;
+  readonly state: ControlState | undefined;
+}
+
+type ShardPlace = Pick<ReplicaPlace, 'definition' | 'identity'>;
+
+/** The newest statement the relay holds, verified; undefined when there is none. @throws {FoldlogError} see `requireCheckpoint` */
+export async function newestStatement(ports: BootstrapPorts, at: Membership, place: ShardPlace): Promise<Checkpoint | undefined> {
   if (at.workspace === undefined || at.state === undefined) return undefined;
   const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
   const statement = answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
-  if (statement === undefined) return undefined;
-  const checkpoint = await requireCheckpoint(ports.verifier, at.state, place, statement, where);
+  return statement === undefined ? undefined : requireCheckpoint(ports.verifier, at.state, place, statement, where);
+}
+
+/** The same with its image, of which nothing was looked at yet. */
+export async function newestCheckpoint(ports: BootstrapPorts, at: Membership, place: ShardPlace): Promise<FetchedCheckpoint | undefined> {
+  const checkpoint = await newestStatement(ports, at, place);
+  if (checkpoint === undefined || at.workspace === undefined) return undefined;
+  const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
   return { checkpoint, image: await fetchImage(ports, at.workspace, checkpoint, where) };
 }
 
@@ -110,10 +121,10 @@ async function openReplicaFile(pool: StoragePool, { file, definition, identity }
 }
 
 /** Shard, signer, signature, and a schema this code knows. The image is checked against the schema of its own version. */
-export async function requireCheckpoint(
+async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
-  place: Pick<ReplicaPlace, 'definition' | 'identity'>,
+  place: ShardPlace,
   bytes: Bytes,
   where: string,
 ): Promise<Checkpoint> {
@@ -177,6 +188,7 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
       migrateTables(db, place.definition, checkpoint.schemaVersion);
       addLocalTables(db, place.definition, place.identity);
       const meta = new Meta(db);
+      noteWriter(meta, checkpoint.foldId);
       meta.set('epoch', checkpoint.epoch);
       meta.set('baseSeq', checkpoint.head.seq);
       meta.set('baseHash', checkpoint.head.hash);

@@ -3,18 +3,20 @@
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import { deviceOf } from '../../kernel/control/fold.ts';
-import { FoldlogError } from '../../kernel/errors.ts';
-import { replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
+import { assertNever, FoldlogError } from '../../kernel/errors.ts';
+import { moveCheckEveryMs, replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import type { PublicKey } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
-import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
+import { type BootstrapPath, type BootstrapPorts, newestStatement, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import { shardFileName } from './generations.ts';
 import type { RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
+import { Meta } from './meta.ts';
+import { judgeMove, type MoveReport } from './move-check.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -44,6 +46,17 @@ export interface ReplicaStatus {
   readonly bootstrap: Bootstrap;
   readonly stopped: FoldlogError | undefined;
   readonly audit: AuditReport | undefined;
+  readonly schema: ReplicaSchema;
+}
+
+/** How this device's code stands to the writer's. */
+export interface ReplicaSchema {
+  readonly version: number;
+  /** In hex: the code that folds here, and the writer's, as far as the chain or a checkpoint said. They may differ; rows may then, too. */
+  readonly foldId: string;
+  readonly writerFold: string | undefined;
+  /** What came of the last move of the schema that was followed over. */
+  readonly move: MoveReport | undefined;
 }
 
 interface Followed {
@@ -53,6 +66,8 @@ interface Followed {
   audit: AuditReport | undefined;
   /** Wall time before which a log that did not verify is not asked for again. */
   retryAt: number;
+  /** Wall time before which the checkpoint of a move is not asked for again. */
+  checkAt: number;
 }
 
 /** A log that does not verify will hardly do so in a second; the other shards go on meanwhile. */
@@ -72,6 +87,8 @@ export class Follower {
   readonly #followed = new Map<string, Followed>();
   /** Shards that could not be started, by id: told in status, tried again each round. */
   readonly #failed = new Map<string, FoldlogError>();
+  /** What came of moves, by shard: kept over a start from a checkpoint. */
+  readonly #moves = new Map<string, MoveReport>();
   #rules: readonly FollowRule[];
   #opened: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -123,7 +140,18 @@ export class Follower {
       bootstrap,
       stopped: replica.stopped ?? error,
       audit,
+      schema: this.#schemaOf(replica),
     }));
+  }
+
+  #schemaOf({ definition, identity, db }: Replica): ReplicaSchema {
+    const writerFold = new Meta(db).bytes('writerFold');
+    return {
+      version: definition.spec.version,
+      foldId: bytesToHex(definition.foldId),
+      writerFold: writerFold === undefined ? undefined : bytesToHex(writerFold),
+      move: this.#moves.get(bytesToHex(identity.id)),
+    };
   }
 
   failures(): readonly FoldlogError[] {
@@ -173,6 +201,7 @@ export class Follower {
         this.#failed.delete(id);
         if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
         isMore = (await this.#pull(followed, writer.key, state.relayKeys)) || isMore;
+        isMore = (await this.#settleMove(id, followed)) || isMore;
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
@@ -200,6 +229,34 @@ export class Follower {
       if (verdict.kind === 'damaged') await this.#drop(id, followed);
     }
     return reports;
+  }
+
+  /** At a move of the schema: compares with the writer's checkpoint, and takes it when it differs. True when there is more to do at once. */
+  async #settleMove(id: string, followed: Followed): Promise<boolean> {
+    const { replica } = followed;
+    const { check } = replica;
+    const now = this.#ports.clock.now();
+    if (check === undefined || (now < followed.checkAt && !replica.isPaused)) return false;
+    followed.checkAt = now + moveCheckEveryMs;
+    const newest = await newestStatement(this.#ports, this.#control, replica);
+    const judged = judgeMove(check, replica.cursor.head.seq, replica.definition.foldId, newest);
+    switch (judged.kind) {
+      case 'wait':
+        return false;
+      case 'compareAt':
+        await replica.setCheck({ atSeq: judged.atSeq, hash: undefined });
+        return false;
+      case 'superseded':
+        await replica.setCheck(undefined);
+        return false;
+      case 'settled':
+        this.#moves.set(id, judged.report);
+        if (judged.report.kind === 'taken') await this.#drop(id, followed);
+        else await replica.setCheck(undefined);
+        return judged.report.kind === 'taken';
+      default:
+        return assertNever(judged);
+    }
   }
 
   /** Stopped after the file is gone, the next start finds a marked replica without its file and starts it again (loss.ts). */
@@ -252,6 +309,7 @@ export class Follower {
       error: undefined,
       audit: undefined,
       retryAt: 0,
+      checkAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);
     await this.#shareCaches();
@@ -275,7 +333,10 @@ export class Follower {
     const answer = await this.#ports.relay.log(workspace, replica.identity.id, replica.cursor.slot, pullBytes, this.#ports.signer);
     const objects = answerOrThrow(answer, where);
     let folded = 0;
-    for (const object of objects) folded += await replica.take(object, { writer, relays });
+    for (const object of objects) {
+      folded += await replica.take(object, { writer, relays });
+      if (replica.isPaused) break; // the rest of the slot is asked for again
+    }
     followed.error = undefined;
     const { bootstrap } = followed;
     if (!bootstrap.isLevel) {
