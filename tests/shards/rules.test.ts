@@ -53,7 +53,16 @@ describe('publish plan', () => {
     [1_000_000, 980_000, 'wait'], // two percent new, a second and a bit to fold
     [1_000_000, 900_000, 'publish'], // over five seconds
   ])('committed %i, checkpoint at %i: %s', (committedSeq, checkpointSeq, kind) => {
-    expect(planPublish({ committedSeq, checkpointSeq }).kind).toBe(kind);
+    expect(planPublish({ committedSeq, checkpointSeq, movedSeq: 0 }).kind).toBe(kind);
+  });
+
+  test.each([
+    [10, 0, 10, 'publish'],
+    [9, 0, 10, 'wait'], // the move itself is not committed yet
+    [10, 10, 10, 'wait'],
+    [12, 5, 10, 'publish'],
+  ])('committed %i, checkpoint at %i, schema moved at %i: %s', (committedSeq, checkpointSeq, movedSeq, kind) => {
+    expect(planPublish({ committedSeq, checkpointSeq, movedSeq }).kind).toBe(kind);
   });
 });
 

@@ -85,7 +85,7 @@ export class SimDevice {
   readonly medium: Medium;
   readonly vault: SimVault;
   readonly #world: SimWorld;
-  readonly #definitions: readonly ShardDefinition[];
+  #definitions: readonly ShardDefinition[];
   readonly #http: Http | undefined;
   readonly #options: DeviceOptions;
   #engine: Engine | undefined;
@@ -107,6 +107,11 @@ export class SimDevice {
   get engine(): Engine {
     if (this.#engine === undefined) throw new Error(`${this.name} is not running`);
     return this.#engine;
+  }
+
+  /** The version of the app that the next `boot` runs. */
+  install(definitions: readonly ShardDefinition[]): void {
+    this.#definitions = definitions;
   }
 
   /** `onLoss`: engine.ts. */

@@ -16,7 +16,7 @@ import { shardFileName } from './generations.ts';
 import type { RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
 import { Meta } from './meta.ts';
-import { judgeMove, type MoveReport } from './move-check.ts';
+import { judgeMove, type MoveReport, readReport } from './move-check.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -87,7 +87,7 @@ export class Follower {
   readonly #followed = new Map<string, Followed>();
   /** Shards that could not be started, by id: told in status, tried again each round. */
   readonly #failed = new Map<string, FoldlogError>();
-  /** What came of moves, by shard: kept over a start from a checkpoint. */
+  /** What came of a move, while the shard starts again from the checkpoint that decided it. */
   readonly #moves = new Map<string, MoveReport>();
   #rules: readonly FollowRule[];
   #opened: Promise<void> = Promise.resolve();
@@ -144,13 +144,14 @@ export class Follower {
     }));
   }
 
-  #schemaOf({ definition, identity, db }: Replica): ReplicaSchema {
-    const writerFold = new Meta(db).bytes('writerFold');
+  #schemaOf({ definition, db }: Replica): ReplicaSchema {
+    const meta = new Meta(db);
+    const writerFold = meta.bytes('writerFold');
     return {
       version: definition.spec.version,
       foldId: bytesToHex(definition.foldId),
       writerFold: writerFold === undefined ? undefined : bytesToHex(writerFold),
-      move: this.#moves.get(bytesToHex(identity.id)),
+      move: readReport(meta),
     };
   }
 
@@ -250,10 +251,13 @@ export class Follower {
         await replica.setCheck(undefined);
         return false;
       case 'settled':
+        if (judged.report.kind === 'same') {
+          await replica.setCheck(undefined, judged.report);
+          return false;
+        }
         this.#moves.set(id, judged.report);
-        if (judged.report.kind === 'taken') await this.#drop(id, followed);
-        else await replica.setCheck(undefined);
-        return judged.report.kind === 'taken';
+        await this.#drop(id, followed);
+        return true;
       default:
         return assertNever(judged);
     }
@@ -297,6 +301,9 @@ export class Follower {
     await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
     this.#file.holdShard({ ...identity, hold: 'replica' });
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
+    const report = this.#moves.get(bytesToHex(shard.id));
+    if (report !== undefined) await replica.setCheck(undefined, report);
+    this.#moves.delete(bytesToHex(shard.id));
     const followed: Followed = {
       replica,
       bootstrap: {

@@ -56,5 +56,13 @@ export function writeCheck(meta: Meta, db: Database, check: MoveCheck | undefine
   if (check.hash !== undefined) meta.set('checkHash', check.hash);
 }
 
+/** Kept in the file of the replica it is about, so that status still says it after a restart. */
+export const noteReport = (meta: Meta, report: MoveReport): void => meta.set('moveReport', JSON.stringify(report));
+
+export function readReport(meta: Meta): MoveReport | undefined {
+  const text = meta.text('moveReport');
+  return text === undefined ? undefined : (JSON.parse(text) as MoveReport);
+}
+
 /** Which code the writer folds with, as far as the chain or a checkpoint said. */
 export const noteWriter = (meta: Meta, foldId: Hash): void => meta.set('writerFold', foldId);

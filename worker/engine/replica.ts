@@ -27,7 +27,7 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import { hashInSlices } from './audit.ts';
 import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
-import { type MoveCheck, noteWriter, readCheck, writeCheck } from './move-check.ts';
+import { type MoveCheck, type MoveReport, noteReport, noteWriter, readCheck, writeCheck } from './move-check.ts';
 import { Mutex } from './mutex.ts';
 import { Meta, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -113,10 +113,13 @@ export class Replica {
     return this.#isPaused;
   }
 
-  /** Compare at another head, or nowhere any more. */
-  setCheck(check: MoveCheck | undefined): Promise<void> {
+  /** Compare at another head, or nowhere any more, and what came of it. */
+  setCheck(check: MoveCheck | undefined, report?: MoveReport): Promise<void> {
     return this.mutex.own('other', () => {
-      this.#db.transaction(() => writeCheck(this.#meta, this.#db, check));
+      this.#db.transaction(() => {
+        writeCheck(this.#meta, this.#db, check);
+        if (report !== undefined) noteReport(this.#meta, report);
+      });
       this.#check = check;
     });
   }

@@ -6,7 +6,7 @@ import { assertNever, FoldlogError } from '../../kernel/errors.ts';
 import { ownCacheKib } from '../../kernel/limits.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
-import type { Database } from './database.ts';
+import { type Database, sqliteFailure } from './database.ts';
 import { Meta } from './meta.ts';
 import { schemaOf } from './schema.ts';
 import { type SchemaStanding, setSchema, standingOf } from './schema-file.ts';
@@ -139,7 +139,9 @@ export async function openShardFile(
   definition: ShardDefinition,
   identity: ShardIdentity,
 ): Promise<OpenedFile> {
-  const db = await pool.open(file);
+  const db = await pool.open(file).catch((error: unknown) => {
+    throw sqliteFailure(error, file);
+  });
   try {
     setExclusive(db, pool);
     requireOurs(db, file);
