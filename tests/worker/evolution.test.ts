@@ -9,6 +9,7 @@ import { readSystemOp } from '../../kernel/system-ops.ts';
 import { groupId } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { sql } from '../../shards/index.ts';
+import { Meta } from '../../worker/engine/meta.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
 import { till1Edited, till1InDevelopment, till1Patched, till2, till2Broken, till2Careless, till3 } from '../sim/evolving.ts';
@@ -331,5 +332,26 @@ describe('with a relay', () => {
       expect(rows?.[0]).toEqual({ sale: 's0', vat: kind === 'same' ? 50 : 0 });
       device.stop('kill');
     }
+  });
+
+  test('over a log that does not begin at genesis the canary starts from the newest checkpoint', async () => {
+    const shop = await shopWithSales();
+    const shard = shop.owner.engine.shard('till/till-1');
+    const base = (await shop.world.finish('published', shard.publish())).head;
+    // What truncating leaves: the log from the checkpoint on.
+    shard.store.db.transaction(() => {
+      const meta = new Meta(shard.store.db);
+      meta.set('baseSeq', base.seq);
+      meta.set('baseHash', base.hash);
+      meta.set('idsUpTo', base.seq);
+      shard.store.db.run('DELETE FROM foldlog_group WHERE last_seq <= ?', [base.seq]);
+    });
+    shop.owner.stop('kill');
+    const moved = await updateOwner(shop, till2);
+    await shop.sell(moved, 2);
+    await shop.world.run('published', async () => (await checkpointSeq(shop)) === 7);
+    await shop.committed(moved);
+    await shop.world.finish('audited', shop.owner.engine.audit());
+    expect((await schemaOf(shop.owner))?.canary).toMatchObject({ kind: 'same', atSeq: 11, fromSeq: 7 });
   });
 });
