@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import { bytesToHex } from '../../kernel/bytes.ts';
-import { defineShard, int, table, text } from '../../shards/index.ts';
+import { blob, defineShard, int, nullable, real, table, text } from '../../shards/index.ts';
 import { Database } from '../../worker/engine/database.ts';
 import { schemaOf, schemasOf, storedTexts } from '../../worker/engine/schema.ts';
 import { bootSqlite } from '../sim/sim-sqlite.ts';
@@ -46,6 +46,17 @@ describe('schemas of a definition', () => {
       { name: 'saleLine', columns: ['sale', 'sku', 'weight'], key: ['sku', 'sale'], isReal: [false, false, true] },
     ]);
     expect(new Set([first, second, third].map((schema) => bytesToHex(schema?.id ?? new Uint8Array()))).size).toBe(3);
+  });
+
+  test('version 1 as its columns say it is what SQLite makes of it', () => {
+    const tables = {
+      saleLine,
+      typed: table({ k: int(), b: blob(), r: real(), n: nullable(text()) }, { key: ['k', 'r'], indexes: [['n'], ['b', 'k']] }),
+      another: table({ a: text() }, { key: ['a'] }),
+    };
+    const alone = defineShard('till', { version: 1, tables, ops: {} });
+    const moved = defineShard('till', { version: 2, tables, migrations: { 2: [] }, ops: {} });
+    expect(schemaOf(sqlite3, alone)).toEqual(schemaOf(sqlite3, moved, 1));
   });
 
   test('a new file and a migrated one have the same texts, and so has a copy made from the texts', () => {

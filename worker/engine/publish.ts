@@ -155,6 +155,7 @@ export class Publisher {
     if (this.#pool.backend === 'memory') {
       // No main file to freeze apart from the live one: the shard waits meanwhile.
       ({ head, state } = await store.mutex.own('other', async () => ({ head: freeze(), state: await copy() })));
+      onFrozen();
     } else {
       // The look is taken in the turn that freezes; its copying goes on after it.
       const begun = await store.mutex.own('other', () => ({ head: freeze(), copying: copy() }));

@@ -58,7 +58,7 @@ export function schemasOf(sqlite3: Sqlite3Static, definition: ShardDefinition): 
   }
   let schemas = ofInstance.get(definition);
   if (schemas === undefined) {
-    schemas = workOut(sqlite3, definition);
+    schemas = definition.spec.version === 1 ? [declaredSchema(definition)] : workOut(sqlite3, definition);
     ofInstance.set(definition, schemas);
   }
   return schemas;
@@ -87,6 +87,20 @@ export function requireSchemaTexts(db: Database, file: string, declared: readonl
     found: `${stored.filter((text) => !wanted.has(text)).length} of ${stored.length} tables and indexes with another text`,
     expected: `the ${wanted.size} declared ones`,
   });
+}
+
+/** Version 1 is what its columns say, and SQLite need not be asked: a start without migrations pays nothing. */
+function declaredSchema({ spec }: ShardDefinition): Schema {
+  const texts = tablesDdl(spec);
+  const tables = Object.entries(spec.tables)
+    .map(([name, { columns, key }]) => ({
+      name,
+      columns: Object.keys(columns),
+      key,
+      isReal: Object.values(columns).map(({ type }) => type === 'REAL'),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { version: 1, texts, tables, id: schemaIdOf(texts) };
 }
 
 function workOut(sqlite3: Sqlite3Static, definition: ShardDefinition): readonly Schema[] {
