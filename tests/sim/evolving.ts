@@ -83,3 +83,15 @@ export const till1WithNotes = defineShard('till', {
   ...till.spec,
   ops: { ...till.spec.ops, 'sale.noted': op(v.object({ words: v.string() }), () => undefined) },
 });
+
+/** The same class in its second version, written at once: what the two releases of docs/evolution.md are there to avoid. */
+export const till1WithSignedNotes = defineShard('till', {
+  ...till.spec,
+  ops: {
+    ...till.spec.ops,
+    'sale.noted': op(v.object({ words: v.string(), by: v.string() }), () => undefined, {
+      version: 2,
+      upcast: { 1: (old) => ({ ...(old as object), by: '' }) },
+    }),
+  },
+});

@@ -7,7 +7,7 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import { sql } from '../../shards/index.ts';
 import type { ReplicaStatus } from '../../worker/engine/follow.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
-import { till1Patched, till1WithNotes, till2, till2Careless, till2Writing, till3 } from '../sim/evolving.ts';
+import { till1Patched, till1WithNotes, till1WithSignedNotes, till2, till2Careless, till2Writing, till3 } from '../sim/evolving.ts';
 import { till } from '../sim/shop.ts';
 import type { SimDevice } from '../sim/sim-device.ts';
 import { SimShop } from '../sim/sim-shop.ts';
@@ -76,18 +76,23 @@ describe('a follower older than the writer', () => {
     expect((await shop.followed(office))?.bootstrap.path).toBe('open');
   });
 
-  test('of a class it does not know it says so, and folds on after its update', async () => {
-    const { shop, shard } = await shopWithSales(82);
-    const office = await shop.join('office');
+  test.each([
+    ['a class', till, till1WithNotes, 'unknownClass'],
+    ['a version of a class', till1WithNotes, till1WithSignedNotes, 'newerClass'],
+  ] as const)('stops at %s it does not know, says so, and folds on after its update', async (_, old, next, reason) => {
+    const { shop } = await shopWithSales(82);
+    const shard = await updateOwner(shop, old);
+    const office = await shop.join('office', [old]);
     await shop.level(office, shard);
-    const moved = await updateOwner(shop, till1WithNotes);
+    const moved = await updateOwner(shop, next);
     const at = moved.store.head.seq;
-    await moved.save(groupId(new Uint8Array(16).fill(7)), { kind: 'ops', inputs: [['sale.noted', { words: 'wet floor' }]] });
+    const note = { words: 'wet floor', by: 'Ada' };
+    await moved.save(groupId(new Uint8Array(16).fill(7)), { kind: 'ops', inputs: [['sale.noted', note]] });
     await shop.sell(moved, 1);
     await shop.committed(moved);
     const stopped = await untilStatus(shop, office, 'stopped', (status) => status.stopped !== undefined);
-    expect(stopped).toMatchObject({ seq: at, stopped: { kind: 'upgradeNeeded', reason: 'unknownClass' } });
-    await restart(shop, office, till1WithNotes);
+    expect(stopped).toMatchObject({ seq: at, stopped: { kind: 'upgradeNeeded', reason } });
+    await restart(shop, office, next);
     await shop.level(office, moved);
     expect(await rows(office)).toEqual(await rows(shop.owner));
   });
