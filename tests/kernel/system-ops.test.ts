@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { bytesToBase64url } from '../../kernel/bytes.ts';
 import { decodeOps, encodeOps, type Op } from '../../kernel/op-body.ts';
@@ -34,6 +35,22 @@ describe('an op of the engine itself', () => {
     expect(() => readSystemOp({ class: name, version: 2, payload }, 'test')).toThrow(
       expect.objectContaining({ kind: 'upgradeNeeded', reason: 'newerClass' }),
     );
+  });
+
+  test('stands in a body as the format shows it', () => {
+    const [shown] = [...readFileSync(new URL('../../docs/format.md', import.meta.url), 'utf8').matchAll(/^\[\["foldlog\.[^\n]*$/gm)];
+    expect(new TextDecoder().decode(encodeOps([systemOp(made[0] as SystemOp)], 'test'))).toBe(shown?.[0]);
+  });
+
+  const moved = { from: 2, to: 3, foldId: bytesToBase64url(new Uint8Array(32)) };
+  test.each<[string, unknown]>([
+    ['downward', { ...moved, to: 1 }],
+    ['from version 0', { ...moved, from: 0 }],
+    ['to a version beyond its field', { ...moved, to: 2 ** 32 }],
+    ['with a shorter fold id', { ...moved, foldId: 'AAAA' }],
+  ])('a move %s is refused', (_, payload) => {
+    const op = { class: 'foldlog.schemaMoved', version: 1, payload } as Op;
+    expect(() => readSystemOp(op, 'test')).toThrow(expect.objectContaining({ kind: 'corrupt', reason: 'badSystemOp' }));
   });
 
   const origin = { shard: bytesToBase64url(shard), epoch: 3, firstSeq: 11, lastSeq: 14 };

@@ -13,7 +13,15 @@ const note = defineShard('note', {
 const list = defineShard('list', {
   version: 1,
   tables: { item: table({ id: text() }, { key: ['id'] }) },
-  ops: { 'item.added': op(v.object({ id: v.string() }), () => undefined) },
+  ops: {
+    'item.added': op(v.object({ id: v.string() }), () => undefined),
+    // Read in version 2, still written in version 1.
+    'item.ranked': op(v.object({ id: v.string(), rank: v.number() }), (_, { rank }) => void rank.toFixed(), {
+      version: 2,
+      writes: { version: 1, schema: v.object({ id: v.string() }) },
+      upcast: { 1: (old) => ({ ...(old as object), rank: 0 }) },
+    }),
+  },
 });
 
 export async function typed(worker: () => Worker): Promise<void> {
@@ -39,6 +47,10 @@ export async function typed(worker: () => Worker): Promise<void> {
   const names: readonly string[] = across.map(({ shardName }) => shardName);
   void [kind, bodies, n, snapshot, names];
 
+  await (await ws.open('list', 'x')).save('item.ranked', { id: '1' });
+
+  // @ts-expect-error a payload of a version that is not written yet
+  await (await ws.open('list', 'x')).save('item.ranked', { id: '1', rank: 3 });
   // @ts-expect-error a durability there is not
   await notes.save('note.written', { id: '1', body: 'a' }, { durability: 'loose' });
   // @ts-expect-error a backend there is not

@@ -2,12 +2,11 @@
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import type { Act } from '../../kernel/control/acts.ts';
-import { actsToJson, isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { type ControlState, type Device, deviceOf, mayTakeOver, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
-import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
+import { type Act, actsToJson } from '../../kernel/control/acts.ts';
+import { deviceOf } from '../../kernel/control/fold.ts';
+import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { auditAfterMs, auditEveryMs, type FormFactor, ownOpenAfterMs } from '../../kernel/limits.ts';
+import { auditAfterMs, auditEveryMs, type FormFactor } from '../../kernel/limits.ts';
 import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, StorageMeter, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
@@ -15,35 +14,21 @@ import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
-import { ControlReplica, linkError } from './control.ts';
+import { canaryTrouble } from './canary.ts';
+import { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
 import { type Bootstrap, Follower, type GenesisConsent } from './follow.ts';
-import { currentFile, settleGenerations, shardFileName } from './generations.ts';
-import { type Intent, revokeOf, takeOverOf } from './intents.ts';
+import { settleGenerations } from './generations.ts';
 import { Loop } from './loop.ts';
-import {
-  acceptGone,
-  goneFiles,
-  isGrave,
-  keepMarked,
-  keyLost,
-  type LostShard,
-  lostKeyShard,
-  lostShard,
-  markedShard,
-  markedWorkspace,
-  missingFiles,
-  type OnLoss,
-} from './loss.ts';
+import { acceptGone, goneFiles, isGrave, keepMarked, keyLost, markedWorkspace, missingFiles, type OnLoss } from './loss.ts';
 import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
-import { OwnShard, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
-import { type EpochRights, isKeyLost, strandingHost } from './ownership.ts';
+import type { OwnShard, OwnShardStatus } from './own-shard.ts';
+import { OwnShards } from './own-shards.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
-import { createShardFile, type ShardIdentity } from './shard-file.ts';
-import { ShardStore } from './shard-store.ts';
 import type { EngineEvent, EngineStatus } from './status.ts';
 import { type StoragePool, scratchPrefix } from './storage-pool.ts';
 import { TakeOvers } from './take-over.ts';
+import { TakeOverCalls } from './take-over-calls.ts';
 import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
@@ -86,14 +71,11 @@ export class Engine {
   readonly #followLoop: Loop;
   readonly #takeOvers: TakeOvers | undefined;
   readonly #takeOverLoop: Loop;
-  readonly #own = new Map<string, OwnShard>();
-  readonly #opening = new Map<string, Promise<OwnShard>>();
+  readonly #own: OwnShards;
+  readonly #takeOverCalls: TakeOverCalls;
   readonly #listeners = new Set<(event: EngineEvent) => void>();
   #cancelAudit: (() => void) | undefined;
   #auditing: Promise<void> = Promise.resolve();
-  #cancelOpening: (() => void) | undefined;
-  #openingOwn: Promise<void> = Promise.resolve();
-  #isClosing = false;
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -124,9 +106,25 @@ export class Engine {
       );
       this.#takeOvers = takeOvers;
     }
+    this.#own = new OwnShards(
+      { ...ports, relay, signer: at.signer },
+      { ...at, definitions: this.#definitions, takeOvers: this.#takeOvers },
+      {
+        tell: (event) => this.#tell(event),
+        askControl: (atOnce) => this.#controlLoop.wake(atOnce),
+        role: () => this.#workspaceStatus()?.role,
+      },
+    );
     this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
     this.#takeOverLoop = new Loop(ports, async () => (await this.#takeOvers?.round()) ?? 'idle');
     this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
+    this.#takeOverCalls = new TakeOverCalls(
+      { scheduler: ports.scheduler, signer: at.signer },
+      {
+        ...{ file: at.file, control: at.control, own: this.#own, driver: this.#takeOvers, follower: this.#follower },
+        ...{ followLoop: this.#followLoop, takeOverLoop: this.#takeOverLoop },
+      },
+    );
   }
 
   /**
@@ -166,7 +164,8 @@ export class Engine {
     void engine.#follower?.openHeld(markers);
     engine.wake(false);
     engine.#auditIn(auditAfterMs);
-    if (relay !== undefined) engine.#openOwnIn(ownOpenAfterMs);
+    const follower = engine.#follower;
+    if (follower !== undefined) engine.#own.openLater(() => follower.opened);
     return engine;
   }
 
@@ -178,8 +177,7 @@ export class Engine {
   async status(): Promise<EngineStatus> {
     const { pool } = this.#ports;
     const refused = this.#file.pendingActs().flatMap(({ refused }) => refused ?? []);
-    const own: OwnShardStatus[] = [];
-    for (const shard of this.#own.values()) own.push(await shard.status());
+    const own = await this.#own.statuses();
     return {
       backend: pool.backend,
       durability: pool.durability,
@@ -189,13 +187,15 @@ export class Engine {
       workspace: this.#workspaceStatus(),
       link: this.#control.link,
       own,
-      lost: this.#lost(),
+      lost: this.#own.lost(),
+      sentOnly: this.#own.sentOnly(),
       followed: this.#follower?.statuses() ?? [],
       devices: this.#devices(),
       troubles: [
         ...refused,
         ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
         ...this.#damages(own),
+        ...own.flatMap(canaryTrouble),
         ...(this.#follower?.failures().map(({ message }) => message) ?? []),
       ],
       traffic: { ...this.#traffic },
@@ -223,22 +223,12 @@ export class Engine {
   }
 
   /** Opens a shard this device writes, creating it when it is new. The handle names it in all other calls. */
-  async openShard(kind: string, name: string): Promise<string> {
-    const handle = `${kind}/${name}`;
-    if (this.#own.has(handle)) return handle;
-    let opening = this.#opening.get(handle);
-    if (opening === undefined) {
-      opening = this.#open(kind, name).finally(() => this.#opening.delete(handle));
-      this.#opening.set(handle, opening);
-    }
-    this.#own.set(handle, await opening);
-    return handle;
+  openShard(kind: string, name: string): Promise<string> {
+    return this.#own.open(kind, name);
   }
 
   shard(handle: string): OwnShard {
-    const shard = this.#own.get(handle);
-    if (shard !== undefined) return shard;
-    throw FoldlogError.misuse({ where: `shard ${handle}`, reason: 'notOpen', found: 'a shard that is not open', expected: 'open() first' });
+    return this.#own.shard(handle);
   }
 
   /** Follows shards of other devices: `till/*`. */
@@ -271,42 +261,8 @@ export class Engine {
    * saves there. Of a shard of its own it begins a new epoch with the same key; all it saved must be committed first.
    * @throws {FoldlogError} `misuse` `notAllowed` · `unavailable`: once it was begun it goes on by itself, asking again waits for it · `fenced` `takenMeanwhile`
    */
-  async takeOver(kind: string, name: string): Promise<string> {
-    const where = `take over ${kind}/${name}`;
-    const { driver, state } = await this.#requireTakeOvers(where);
-    const entry = shardNamed(state, kind, name);
-    const me = deviceOf(state, keyIdOf(this.#signer.publicKey));
-    if (entry === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'unknownShard',
-        found: 'no shard of that kind and name',
-        expected: 'one of the workspace',
-      });
-    }
-    if (me === undefined || !isRoleAtLeast(me.role, 'writer') || !mayTakeOver(entry, me)) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'notAllowed',
-        found: me === undefined ? 'no device of this workspace' : `a ${me.role} who does not write it`,
-        expected: 'its writer, an admin or an owner',
-      });
-    }
-    const isOwn = this.#file.shards().some(({ hold, id }) => hold === 'own' && isSameBytes(id, entry.id));
-    const own = isOwn ? this.shard(await this.openShard(kind, name)) : undefined;
-    if (driver.intents.takeOver(entry.id)?.refused !== undefined) driver.intents.drop(takeOverOf(entry.id));
-    if (driver.intents.takeOver(entry.id) === undefined) {
-      if (own === undefined) await this.#untilLevel(entry, where);
-      else if (own.closed?.kind !== 'fenced') await this.#untilCommitted(own, where); // what stands above the cut strands, and is saved again
-      driver.intents.put(takeOverOf(entry.id));
-      await this.#file.flush();
-    }
-    try {
-      await this.#untilDone(driver, takeOverOf(entry.id), where);
-    } finally {
-      if (driver.intents.takeOver(entry.id) === undefined) own?.resumeSaves();
-    }
-    return this.openShard(kind, name);
+  takeOver(kind: string, name: string): Promise<string> {
+    return this.#takeOverCalls.takeOver(kind, name);
   }
 
   /**
@@ -314,24 +270,8 @@ export class Engine {
    * entry is in the control log.
    * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
    */
-  async revoke(device: string): Promise<void> {
-    const where = `revoke ${device.slice(0, 8)}`;
-    const { driver, state } = await this.#requireTakeOvers(where);
-    const target = [...state.devices.values()].find(({ id }) => bytesToHex(id) === device);
-    const me = deviceOf(state, keyIdOf(this.#signer.publicKey));
-    const refusal = revokeRefusal(state, me, target);
-    if (refusal !== undefined || target === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: refusal ?? 'notEnrolled',
-        found: 'a revocation the log would refuse',
-        expected: 'one it takes',
-      });
-    }
-    if (driver.intents.find(revokeOf(target.id))?.refused !== undefined) driver.intents.drop(revokeOf(target.id));
-    if (driver.intents.find(revokeOf(target.id)) === undefined) driver.intents.put(revokeOf(target.id));
-    await this.#file.flush();
-    await this.#untilDone(driver, revokeOf(target.id), where);
+  revoke(device: string): Promise<void> {
+    return this.#takeOverCalls.revoke(device);
   }
 
   /** Reads across own and followed shards that match a pattern, on one look at each. */
@@ -340,7 +280,10 @@ export class Engine {
     // A shard of this device that nobody opened yet is read as well: an answer never has fewer rows than the pattern names.
     for (const held of this.#file.shards()) if (held.hold === 'own' && rule.matches(held)) await this.openShard(held.kind, held.name);
     await this.#follower?.opened;
-    const own = [...this.#own.values()].map(({ store }) => store).filter(({ identity }) => rule.matches(identity));
+    const own = this.#own
+      .all()
+      .map(({ store }) => store)
+      .filter(({ identity }) => rule.matches(identity));
     const replicas = (this.#follower?.replicas ?? []).filter(({ identity }) => rule.matches(identity));
     const shards: readonly (Readable & { readonly mutex: OwnShard['store']['mutex'] })[] = [...own, ...replicas];
     if (shards.length === 0) return queries.map(() => []);
@@ -357,7 +300,7 @@ export class Engine {
    */
   async audit(): Promise<readonly AuditReport[]> {
     const reports: AuditReport[] = [];
-    for (const shard of this.#own.values()) reports.push(await shard.audit(this.#ports.pool));
+    for (const shard of this.#own.all()) reports.push(await shard.audit(this.#ports.pool));
     reports.push(...((await this.#follower?.audit()) ?? []));
     if (reports.some(({ verdict }) => verdict.kind === 'damaged')) this.#followLoop.wake(true);
     this.#tell({ kind: 'status' });
@@ -369,37 +312,20 @@ export class Engine {
     this.#controlLoop.wake(atOnce);
     this.#followLoop.wake(atOnce);
     this.#takeOverLoop.wake(atOnce);
-    for (const shard of this.#own.values()) shard.wake(atOnce);
+    this.#own.wake(atOnce);
     this.#tell({ kind: 'status' });
   }
 
   async close(): Promise<void> {
-    this.#isClosing = true;
+    this.#takeOverCalls.close();
     this.#cancelAudit?.();
-    this.#cancelOpening?.();
     await this.#auditing;
-    await this.#openingOwn;
+    await this.#own.stopOpening();
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop(), this.#takeOverLoop.stop()]);
-    for (const shard of this.#own.values()) await shard.close();
+    await this.#own.close();
     await this.#follower?.close();
     this.#file.close();
     await this.#ports.pool.close();
-  }
-
-  /** What was saved goes out also when the app does not open its shard again: own shards are opened behind all that people wait for. */
-  #openOwnIn(delayMs: number): void {
-    this.#cancelOpening = this.#ports.scheduler.after(delayMs, () => {
-      this.#openingOwn = this.#openOwn();
-    });
-  }
-
-  async #openOwn(): Promise<void> {
-    await this.#follower?.opened;
-    for (const { hold, kind, name } of this.#file.shards()) {
-      if (hold !== 'own' || this.#isClosing) continue;
-      await this.#ports.scheduler.yield();
-      await this.openShard(kind, name).catch(() => undefined); // told to whoever opens it
-    }
   }
 
   /** One after another; a failure of the host is tried again at the next time. */
@@ -413,200 +339,6 @@ export class Engine {
     });
   }
 
-  /** Judged by the control log as it is now. */
-  async #requireTakeOvers(where: string): Promise<{ readonly driver: TakeOvers; readonly state: ControlState }> {
-    const { workspace } = this.#control;
-    if (workspace !== undefined && this.#takeOvers !== undefined) await this.#control.pullWith(this.#signer, workspace);
-    const { state } = this.#control;
-    if (this.#takeOvers === undefined)
-      throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-    if (state?.relay !== undefined) return { driver: this.#takeOvers, state };
-    throw new FoldlogError('unavailable', {
-      where,
-      reason: 'notSynced',
-      found: 'a workspace the relay does not hold yet',
-      expected: 'one that is synced',
-    });
-  }
-
-  /** A shard that is taken over is read to its end first: its replica becomes the own shard. */
-  async #untilLevel(entry: ShardEntry, where: string): Promise<void> {
-    const isHeld = this.#file.shards().some(({ id }) => isSameBytes(id, entry.id));
-    if (!isHeld) await this.follow(`${entry.kind}/${entry.name}`);
-    for (;;) {
-      const found = this.#follower?.statuses().find(({ kind, name }) => kind === entry.kind && name === entry.name);
-      if (found?.bootstrap.isLevel === true) return;
-      const failure = found?.stopped ?? this.#follower?.failures()[0];
-      if (failure !== undefined && failure.reason !== 'noCutYet') throw failure;
-      if (this.#control.link.kind === 'offline') throw linkError(this.#control.link, where);
-      await this.#pauseFor(this.#followLoop);
-    }
-  }
-
-  /** Saves wait from here on: what is saved between fence and cut would strand. */
-  async #untilCommitted(own: OwnShard, where: string): Promise<void> {
-    if (own.closed !== undefined) throw own.closed;
-    own.pauseSaves(takingOver(where));
-    try {
-      for (;;) {
-        const { seq } = await own.store.mutex.own('other', () => own.store.head);
-        if (own.committed.seq === seq) return;
-        const { pushState } = own;
-        if (pushState.kind === 'stopped') throw pushState.error;
-        if (pushState.kind === 'waiting') {
-          throw new FoldlogError('unavailable', {
-            where,
-            reason: 'notCommitted',
-            found: pushState.found,
-            expected: 'everything saved committed first',
-          });
-        }
-        own.wake(true);
-        await this.#pauseFor(undefined);
-      }
-    } catch (error) {
-      own.resumeSaves();
-      throw error;
-    }
-  }
-
-  async #untilDone(driver: TakeOvers, intent: Intent, where: string): Promise<void> {
-    for (;;) {
-      const noted = driver.intents.find(intent);
-      if (noted === undefined) return this.#file.flush();
-      if (noted.refused !== undefined) {
-        // Told once. A fence that stands keeps its shard closed, so that note stays and is taken up when it is asked for again.
-        if (noted.fences.every(({ object }) => object === undefined)) driver.intents.drop(intent);
-        await this.#file.flush();
-        throw FoldlogError.misuse({ where, reason: 'refused', found: noted.refused, expected: 'a take-over the relay takes' });
-      }
-      const trouble = driver.trouble(intent);
-      if (trouble !== undefined) {
-        if (noted.fences.length === 0) driver.intents.drop(intent); // nothing was sent
-        await this.#file.flush();
-        throw trouble;
-      }
-      if (this.#isClosing) throw takingOver(where);
-      await this.#pauseFor(this.#takeOverLoop);
-    }
-  }
-
-  async #pauseFor(loop: Loop | undefined): Promise<void> {
-    loop?.wake(true);
-    await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
-  }
-
-  async #open(kind: string, name: string): Promise<OwnShard> {
-    const definition = this.#definitions.get(kind);
-    const where = `shard ${kind}/${name}`;
-    if (definition === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'unknownKind',
-        found: `the kind ${kind}`,
-        expected: `one of ${[...this.#definitions.keys()].join(', ')}`,
-      });
-    }
-    const { workspace } = this.#file;
-    if (workspace === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'noWorkspace',
-        found: 'an empty store',
-        expected: 'a workspace',
-        todo: 'create or join one',
-      });
-    }
-    const held = this.#file.shards().find((shard) => shard.hold === 'own' && shard.kind === kind && shard.name === name);
-    const { pool } = this.#ports;
-    await pool.reserve(1);
-    if (held !== undefined) {
-      await this.#file.flush(); // the list may not be, when the call that made it failed
-      const file = currentFile(pool, held.id);
-      return this.#assemble(await ShardStore.open(pool, file, definition, held));
-    }
-    if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);
-    this.#requireFreeName(kind, name, where);
-    const nonce = this.#ports.random.bytes(16);
-    const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
-    const file = shardFileName(identity.id);
-    // File, marker, list, in this order: see the crash table of decision 0006.
-    const db = createShardFile(pool, file, definition, identity, nonce);
-    try {
-      await pool.flush(file);
-    } catch (error) {
-      db.close();
-      pool.remove(file); // nothing was answered from it, and nothing names it
-      throw error;
-    }
-    await this.#ports.vault.mark(file, markedShard(workspace, identity, true));
-    this.#file.db.transaction(() => {
-      this.#file.holdShard({ ...identity, hold: 'own' });
-      this.#file.queueActs([{ act: 'shard', nonce, kind, name, writer: keyIdOf(this.#signer.publicKey) }]);
-    });
-    await this.#file.flush();
-    this.#controlLoop.wake();
-    return this.#assemble(new ShardStore(pool, file, definition, identity, db));
-  }
-
-  #requireFreeName(kind: string, name: string, where: string): void {
-    const { state } = this.#control;
-    const taken = state === undefined ? undefined : shardNamed(state, kind, name);
-    if (state === undefined || taken === undefined) {
-      const role = this.#workspaceStatus()?.role ?? 'owner';
-      if (isRoleAtLeast(role, 'writer')) return;
-      throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
-    }
-    if (this.#takeOvers?.intents.takeOver(taken.id) !== undefined) throw takingOver(where);
-    const writer = taken.writer === undefined ? undefined : deviceOf(state, taken.writer);
-    const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
-    if (isMine) throw lostShard(where);
-    throw FoldlogError.misuse({
-      where,
-      reason: 'notWriter',
-      found: `a shard that ${writer?.name ?? 'another device'} writes`,
-      expected: 'a shard of this device',
-      todo: 'follow it, or open one under another name',
-    });
-  }
-
-  #assemble(store: ShardStore): OwnShard {
-    const { relay } = this.#membership;
-    const handle = handleOf(store.identity);
-    const isAdmin = (): boolean => isRoleAtLeast(this.#workspaceStatus()?.role ?? 'reader', 'admin');
-    const ports = { ...this.#ports, signer: this.#signer, isAdmin };
-    const sync = relay === undefined ? undefined : { ...ports, relay };
-    const events: ShardEvents = {
-      onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
-      onCommitted: (head) => {
-        this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
-        this.#tell({ kind: 'status' });
-        for (const shard of this.#own.values()) shard.settle(store.identity.id); // what waits in an outbox for a receipt of this one
-      },
-      onState: () => this.#tell({ kind: 'status' }),
-      onStranded: (epoch, seq) => this.#tell({ kind: 'stranded', shard: handle, epoch, seq }),
-    };
-    const rights: EpochRights = {
-      mayEnter: (id, opened) => this.#takeOvers?.mayEnter(id, opened) === true,
-      entered: async (id, opened) => {
-        if (this.#takeOvers?.mayEnter(id, opened) !== true) return;
-        this.#takeOvers.intents.drop(takeOverOf(id));
-        await this.#file.flush();
-        shard.resumeSaves();
-      },
-    };
-    const host = strandingHost({ file: this.#file, control: this.#control, signer: this.#signer, ports: sync, rights }, store.identity.id, {
-      open: async ({ kind, name }) => this.shard(await this.openShard(kind, name)),
-      askControl: () => this.#controlLoop.wake(true),
-    });
-    const shard = new OwnShard({ ...ports, sync }, this.#ports.pool, store, this.#control, { events, host });
-    if (this.#takeOvers?.intents.takeOver(store.identity.id) !== undefined) shard.pauseSaves(takingOver(`shard ${handle}`));
-    if (this.#isKeyLost(store)) shard.holdSaves(lostKeyShard(`shard ${handle}`));
-    return shard;
-  }
-
-  #isKeyLost = (store: ShardStore): boolean => isKeyLost(this.#control.state, this.#signer, store);
-
   #devices(): EngineStatus['devices'] {
     const me = keyIdOf(this.#signer.publicKey);
     const devices = [...(this.#control.state?.devices.values() ?? [])];
@@ -618,15 +350,6 @@ export class Engine {
       ...(shard.audit?.verdict.kind === 'damaged' ? [shard.audit.verdict.error.message] : []),
       ...largeFile(shard),
     ]);
-  }
-
-  #lost(): readonly LostShard[] {
-    const gone = this.#file.shards().filter(({ hold }) => hold === 'lost');
-    const unsigned = [...this.#own.values()].filter(({ store }) => this.#isKeyLost(store)).map(({ store }) => store.identity);
-    return [
-      ...gone.map(({ kind, name }) => ({ kind, name, why: 'file' as const })),
-      ...unsigned.map(({ kind, name }) => ({ kind, name, why: 'key' as const })),
-    ];
   }
 
   async #commitAct(act: Act): Promise<void> {
@@ -670,22 +393,3 @@ export class Engine {
 }
 
 const handleOf = (identity: { readonly kind: string; readonly name: string }): string => `${identity.kind}/${identity.name}`;
-
-const takingOver = (where: string): FoldlogError =>
-  new FoldlogError('unavailable', {
-    where,
-    reason: 'takingOver',
-    retry: 'later',
-    found: 'a take-over that is under way',
-    expected: 'its end',
-    todo: 'it goes on by itself when the relay answers; try again then',
-  });
-
-/** What the log would say: asked before a fence stands. */
-function revokeRefusal(state: ControlState, by: Device | undefined, target: Device | undefined): string | undefined {
-  if (target === undefined) return 'notEnrolled';
-  if (by === undefined || !isRoleAtLeast(by.role, 'admin')) return 'notAllowed';
-  if (!isRoleAtLeast(by.role, target.role)) return 'roleTooHigh';
-  const owners = [...state.devices.values()].filter(({ role }) => role === 'owner').length;
-  return target.role === 'owner' && owners === 1 ? 'lastOwner' : undefined;
-}

@@ -2,24 +2,33 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { ownOpenAfterMs } from '../../kernel/limits.ts';
 import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
 import { type Epoch, type GroupId, type Head, noHash, type Seq, type ShardId } from '../../kernel/units.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn, type Verdict } from './audit.ts';
+import { newestCheckpoint } from './bootstrap.ts';
+import { runCanary } from './canary.ts';
+import { isFoldOfPresent } from './canary-note.ts';
 import type { GroupPlace } from './chain-log.ts';
 import { type ControlReplica, noRelay } from './control.ts';
 import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
+import { Meta } from './meta.ts';
+import { sayMove } from './move-schema.ts';
 import type { OutboxCounts } from './outbox.ts';
 import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
+import { isKeyLost } from './ownership.ts';
 import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
 import { rebuildFromLog } from './rebuild.ts';
 import { findStart, restoreShard } from './restore.ts';
 import { type Durability, type SavedBefore, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
+import { unsaidOf } from './schema-file.ts';
+import { type SchemaStatus, schemaStatus } from './schema-status.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 import { Stranding, type StrandingHost, type StrandingState } from './stranding.ts';
@@ -67,6 +76,7 @@ export interface OwnShardStatus {
   readonly audit: AuditReport | undefined;
   /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
   readonly closed: FoldlogError | undefined;
+  readonly schema: SchemaStatus;
 }
 
 /** A repair that wants the relay waits for it, and one that no checkpoint helps stays a finding: the next audit tries again. */
@@ -84,12 +94,14 @@ export class OwnShard {
   readonly #queue: SaveQueue;
   readonly #pusher: Pusher | undefined;
   readonly #upkeep: Upkeep | undefined;
+  readonly #control: ControlReplica;
   readonly #pushLoop: Loop | undefined;
   readonly #stranding: Stranding;
   readonly #strandLoop: Loop;
   readonly #host: StrandingHost;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
+  #cancelPublish: (() => void) | undefined;
   #audit: AuditReport | undefined;
   #refused: FoldlogError | undefined;
   #heldBy: FoldlogError | undefined;
@@ -109,6 +121,7 @@ export class OwnShard {
     this.#ports = ports;
     this.#events = events;
     this.#host = host;
+    this.#control = control;
     this.#queue = new SaveQueue(
       ports,
       store,
@@ -120,6 +133,7 @@ export class OwnShard {
       onReleased: () => this.#released(),
       onStranded: events.onStranded,
       onRestored: () => void this.#runLive(),
+      sayMove: () => this.#sayMove(),
       isPublishing: () => this.#upkeep?.publisher.isRunning === true,
     });
     this.#strandLoop = new Loop(ports, () => this.#strand());
@@ -143,6 +157,12 @@ export class OwnShard {
     this.#stranding.begin();
     this.#strandLoop.wake();
     wakePush();
+    this.#cancelPublish = ports.scheduler.after(ownOpenAfterMs, () => this.#upkeep?.wakeIfMoved());
+  }
+
+  /** When the tables moved and nothing was saved since, a checkpoint is begun before the next save can be. Resolves when its state is frozen. */
+  async publishMove(): Promise<void> {
+    await this.#upkeep?.publishMove();
   }
 
   save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
@@ -211,6 +231,7 @@ export class OwnShard {
   async #auditNow(pool: StoragePool): Promise<AuditReport> {
     // Between the two steps of a stranding the state holds more than the log, and is on its way to be restored.
     const isBetween = (): boolean => this.#stranding.state.kind === 'stranded';
+    if (!isBetween()) await this.#runCanary(pool);
     const found: Verdict = isBetween() ? { kind: 'unfinished' } : await auditOwn(this.#ports, pool, this.store);
     const verdict: Verdict = isBetween() ? { kind: 'unfinished' } : found;
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
@@ -223,6 +244,13 @@ export class OwnShard {
     return this.#audit;
   }
 
+  /** After a move: whether the present code makes the same of what lies below. Once, and only told. */
+  async #runCanary(pool: StoragePool): Promise<void> {
+    const { sync } = this.#ports;
+    const newest = sync === undefined ? undefined : () => newestCheckpoint({ ...this.#ports, ...sync }, this.#control, this.store);
+    await runCanary(this.#ports, pool, this.store, newest);
+  }
+
   /**
    * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
    * finds the same again.
@@ -231,7 +259,7 @@ export class OwnShard {
     if (this.#upkeep?.publisher.isRunning === true) return;
     const { store } = this;
     const source = this.#host.source();
-    const isWhole = store.log.base.head.seq === 0;
+    const isWhole = store.log.base.head.seq === 0 && isFoldOfPresent(new Meta(store.db));
     const start = isWhole ? undefined : await findStart(source, store, store.head);
     await store.mutex.own('other', async () => {
       const older = store.file;
@@ -363,6 +391,7 @@ export class OwnShard {
       upkeep: this.#upkeep?.status(),
       audit: this.#audit,
       closed: this.closed,
+      schema: schemaStatus(this.store),
     }));
   }
 
@@ -371,6 +400,7 @@ export class OwnShard {
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
+    this.#cancelPublish?.();
     await this.#upkeep?.close();
     await this.#pushLoop?.stop();
     await this.#strandLoop.stop();
@@ -397,6 +427,15 @@ export class OwnShard {
     const end = await this.#withWholeLog(() => this.#stranding.round());
     if (this.#stranding.state !== before) this.#events.onState();
     return end;
+  }
+
+  /** After a restart of the file or of the epoch: what an app update did to the tables, said again before anything is saved on them. */
+  async #sayMove(): Promise<void> {
+    const { store } = this;
+    const isSaid = unsaidOf(new Meta(store.db), store.definition) === undefined;
+    if (isSaid || isKeyLost(this.#control.state, this.#ports.signer, store)) return;
+    await sayMove(this.#ports, store, this.#control.head);
+    this.#pushLoop?.wake(); // its receipt has the checkpoint due
   }
 
   #saved(): void {

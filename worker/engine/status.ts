@@ -7,6 +7,7 @@ import type { ReplicaStatus } from './follow.ts';
 import type { LostShard } from './loss.ts';
 import type { OwnShardStatus } from './own-shard.ts';
 import type { Traffic } from './relay-client.ts';
+import type { SentShard } from './shard-sender.ts';
 import type { DurabilityClass, StoragePool } from './storage-pool.ts';
 
 export type EngineEvent =
@@ -29,6 +30,8 @@ export interface EngineStatus {
   readonly link: LinkState;
   readonly own: readonly OwnShardStatus[];
   readonly followed: readonly ReplicaStatus[];
+  /** Shards of this device that only a newer version of the app can read. */
+  readonly sentOnly: readonly SentShard[];
   /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
   readonly lost: readonly LostShard[];
   /** Who is in the workspace. `id` names a device to `revoke`. */

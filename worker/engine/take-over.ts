@@ -16,6 +16,8 @@ import { type FenceNote, fenceHash, type Intent, Intents, intentName } from './i
 import { type LogEndPorts, readLogEnd } from './log-end.ts';
 import type { RoundEnd } from './loop.ts';
 import { markedShard } from './loss.ts';
+import { Meta } from './meta.ts';
+import { notePromoted } from './move-check.ts';
 import type { Answer } from './relay-client.ts';
 import type { Replica } from './replica.ts';
 import { promoteShardFile } from './shard-file.ts';
@@ -164,7 +166,12 @@ export class TakeOvers {
     const opened = cutOfNote(entry, note);
     const isAtFence = cursor.isFenced && opened !== undefined && isSameBytes(cursor.objectHash, opened.fence);
     if (!isAtFence || opened !== entry.epochs.at(-1) || opened.writer === undefined || !isSameBytes(opened.writer, this.#me)) return false;
-    await replica.mutex.own('other', () => replica.db.transaction(() => promoteShardFile(replica.db, opened)));
+    await replica.mutex.own('other', () =>
+      replica.db.transaction(() => {
+        promoteShardFile(replica.db, opened);
+        notePromoted(new Meta(replica.db), replica.definition);
+      }),
+    );
     await this.#ports.pool.flush(replica.file);
     await this.#ports.vault.mark(replica.file, markedShard(workspace, identity, true));
     this.#file.db.transaction(() => {
@@ -247,6 +254,16 @@ function requireWorkspace(): never {
 
 const unreachable = (where: string, found: string): FoldlogError =>
   new FoldlogError('unavailable', { where, reason: 'relayUnreachable', found, expected: 'an answer of the relay' });
+
+export const takingOver = (where: string): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'takingOver',
+    retry: 'later',
+    found: 'a take-over that is under way',
+    expected: 'its end',
+    todo: 'it goes on by itself when the relay answers; try again then',
+  });
 
 const takenMeanwhile = (entry: ShardEntry): FoldlogError =>
   new FoldlogError('fenced', {
