@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { bytesToBase64url } from '../../kernel/bytes.ts';
 import { decodeOps, encodeOps, type Op } from '../../kernel/op-body.ts';
@@ -35,11 +34,6 @@ describe('an op of the engine itself', () => {
     expect(() => readSystemOp({ class: name, version: 2, payload }, 'test')).toThrow(
       expect.objectContaining({ kind: 'upgradeNeeded', reason: 'newerClass' }),
     );
-  });
-
-  test('stands in a body as the format shows it', () => {
-    const [shown] = [...readFileSync(new URL('../../docs/format.md', import.meta.url), 'utf8').matchAll(/^\[\["foldlog\.[^\n]*$/gm)];
-    expect(new TextDecoder().decode(encodeOps([systemOp(made[0] as SystemOp)], 'test'))).toBe(shown?.[0]);
   });
 
   const moved = { from: 2, to: 3, foldId: bytesToBase64url(new Uint8Array(32)) };

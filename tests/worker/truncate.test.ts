@@ -260,7 +260,7 @@ test('places of truncated groups are kept up to the bound; a call older than tha
 
 test('a file of the layout before truncating is opened and brought up', async () => {
   const { shop, shard } = await published(210, 'opfs-pool', 5);
-  shard.store.db.exec('DROP TABLE foldlog_past; PRAGMA user_version=1');
+  shard.store.db.exec('DROP TABLE foldlog_outbox; DROP TABLE foldlog_past; PRAGMA user_version=1');
   shop.owner.stop('kill');
   await shop.owner.boot();
   const again = await shop.reopen();

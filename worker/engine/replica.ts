@@ -294,11 +294,11 @@ export class Replica {
           break;
         }
         next++;
-        cursor = { ...cursor, head: { seq: lastSeqOf(group.header), hash: group.hash } };
+        // In the epoch of the cut from here on, though the last whole slot is still the fence: this may be left inside the run.
+        cursor = { ...cursor, head: { seq: lastSeqOf(group.header), hash: group.hash }, isFenced: false };
         if (check !== undefined && check.hash === undefined && cursor.head.seq >= check.atSeq) break;
       } while (next < run.groups.length && this.#ports.clock.ticks() < until);
-      if (next === run.groups.length)
-        cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time, isFenced: false };
+      if (next === run.groups.length) cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time };
       writeCursor(this.#meta, cursor);
       if (check !== this.#check) writeCheck(this.#meta, this.#db, check);
     });

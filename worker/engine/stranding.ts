@@ -92,6 +92,7 @@ export class Stranding {
     const { epoch: own } = this.#store.log.base;
     if (new Meta(this.#store.db).number('fencedEpoch') === own || this.#host.cutAbove(own) !== undefined)
       this.#hold('noted before this start');
+    else if (this.#isHandedOver) this.#handOver();
   }
 
   /** The relay said so. Noted in the file before anything else follows from it: a restart must not save into the closed epoch. */
