@@ -1,7 +1,7 @@
 // Followers while an app evolves: of an older release than the writer, of a newer one, and new devices that begin from a checkpoint. The writer, the
 // relay and the follower are the real ones, in the simulated world.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { groupId } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { sql } from '../../shards/index.ts';
@@ -11,6 +11,9 @@ import { till1Patched, till1WithNotes, till1WithSignedNotes, till2, till2Careles
 import { till } from '../sim/shop.ts';
 import type { SimDevice } from '../sim/sim-device.ts';
 import { SimShop } from '../sim/sim-shop.ts';
+
+/** Each test starts several engines, each with a SQLite of its own. */
+vi.setConfig({ testTimeout: 60_000 });
 
 async function shopWithSales(seed: number): Promise<{ readonly shop: SimShop; readonly shard: OwnShard }> {
   const shop = new SimShop(seed);

@@ -1,6 +1,6 @@
 // An own shard through releases of the app: what opening it with newer, changed and older code does, and what a stop at any step leaves behind.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { decodeGroupHeader } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
@@ -18,6 +18,9 @@ import { SimDevice } from '../sim/sim-device.ts';
 import type { StopMode } from '../sim/sim-disk.ts';
 import { SimShop } from '../sim/sim-shop.ts';
 import { SimWorld } from '../sim/sim-world.ts';
+
+/** Each test starts several engines, each with a SQLite of its own. */
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Home {
   readonly world: SimWorld;
