@@ -48,6 +48,8 @@ export const relaxedOpsMax = 1_000;
 export const relaxedMsMax = 500;
 /** A signature takes a tenth of a millisecond; a key holder that needs this long does not answer at all. */
 export const signMsMax = 10_000;
+/** A shard file that did not open again is tried once in so long: a disk that is full or away comes back within seconds or not soon. */
+export const reopenAfterMs = 2_000;
 /** Calls waiting for their turn before `save` answers storageFull: bounds memory when the disk stalls. */
 export const waitingCallsMax = 10_000;
 
@@ -122,3 +124,21 @@ export const liveRowsMax = 10_000;
 export type FormFactor = 'phone' | 'desktop';
 /** All databases of a workspace together where files live in memory over IndexedDB: what a tab of that device may hold beside the app. */
 export const mirrorBytesMax: Readonly<Record<FormFactor, number>> = { phone: 64 * 1024 * 1024, desktop: 256 * 1024 * 1024 };
+
+/** A queue beyond either is told and asks for truncation (docs/metrics.md#queue). A day of one op a second is about 14 MB; a week offline is a fault. */
+export const queueBytesMax = 50 * 1024 * 1024;
+export const queueAgeMsMax = 7 * 24 * 3600 * 1000;
+/** Part of what the host grants that may be used before a new save is refused: an estimate of the host's, and sending and truncating need room, too. */
+export const grantedPartMax = 0.8;
+/** Room is asked about this often while saves go on, and what was saved since then is added to the answer. */
+export const roomFreshMs = 10_000;
+/** A saved byte is written to the log, its effect to the tables, and both to a WAL first. */
+export const writtenPerSavedByte = 3;
+
+/** Metrics are looked at this long after the start, when the start is over, and then this often: none of them changes in seconds. */
+export const metricsAfterMs = 5_000;
+export const metricsEveryMs = 30_000;
+/** Durations kept for a percentile: enough for a 95th, little memory. */
+export const foldSamplesMax = 256;
+/** On a low battery news are asked for this seldom at most: radio and screen, not this, then decide how long it lasts. */
+export const throttledPollMs = 120_000;

@@ -46,6 +46,20 @@ export interface StorageMeter {
   measure(): Promise<StorageUse | undefined>;
 }
 
+/** What the host says of its battery. */
+export interface PowerUse {
+  /** 0 to 100. */
+  readonly pct: number;
+  readonly isDischarging: boolean;
+}
+
+export interface PowerMeter {
+  /** As told last; undefined where the host does not say. */
+  now(): PowerUse | undefined;
+  /** Calls back whenever it changes. */
+  onChange(listener: () => void): void;
+}
+
 export interface Scheduler {
   /** Runs `task` once after about `delayMs`; the returned function cancels it. */
   after(delayMs: number, task: () => void): () => void;

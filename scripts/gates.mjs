@@ -1,4 +1,4 @@
-// `npm run gates [-- --csv FILE] [--rounds N]`: the long proofs, one after another, each leaving its result as JSON in bench/results/ with date, machine
+// `npm run gates [-- --csv FILE] [--rounds N] [--fuzz N]`: the long proofs, one after another, each leaving its result as JSON in bench/results/ with date, machine
 // and versions. Takes half an hour, most of it the crash gate, and wants an idle machine; `npm test` does not run it.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,6 +23,9 @@ const crashBackends = 'opfs-pool,indexeddb';
 const crashSeed = '20261121';
 const given = argument('--csv');
 
+/** Executions of the fuzz gate: each decoder tens of thousands of times. */
+const fuzz = { seed: 20261121, executions: Number(argument('--fuzz') ?? '1000000') };
+
 mkdirSync(results, { recursive: true });
 const work = mkdtempSync(join(tmpdir(), 'foldlog-gates-'));
 /** @type {string[]} */
@@ -31,6 +34,7 @@ try {
   run('build', 'node_modules/.bin/tsc', ['-b']);
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
   run('storage bench', 'node', ['bench/run.mjs', 'storage', '--rounds=1']);
+  fuzzed();
   replay(given ?? (await writeGenerated()));
   await reloadStorm();
   await fiveTabs();
@@ -130,6 +134,13 @@ async function publishSoak() {
   );
   if (!isSound) failed.push('publish soak');
   write('publish-soak', 'npm run gates', { input: soak }, soaked);
+}
+
+/** Every decoder and every route under damaged input. */
+function fuzzed() {
+  const asked = ['--executions', String(fuzz.executions), '--seed', String(fuzz.seed)];
+  const found = lastLine(run('fuzz', 'node', ['scripts/fuzz.mjs', ...asked, '--json']));
+  if (found !== undefined) write('fuzz', `npm run fuzz -- ${asked.join(' ')}`, { seed: fuzz.seed }, found);
 }
 
 function crash() {

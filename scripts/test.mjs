@@ -3,7 +3,7 @@
 // failed, every project ran at least one test, and no test was skipped but those of an engine that this machine does not have and cannot
 // install: they are named with the reason, and counted apart. Chromium's never are.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureChromium, ensureOtherEngines } from './browser.mjs';
@@ -26,6 +26,11 @@ rmSync(join(root, 'dist'), { recursive: true, force: true });
 
 /** @type {{ engine: string, reason: string }[]} */
 let missingEngines = [];
+/** Folders of the fast tests that have to reach every branch of kernel/ by themselves; they run apart, so that nothing runs twice. */
+const measured = ['tests/kernel/', 'tests/shards/', 'tests/vectors/'];
+const unmeasured = readdirSync(join(root, 'tests'), { withFileTypes: true })
+  .map((entry) => (entry.isDirectory() ? `tests/${entry.name}/` : `tests/${entry.name}`))
+  .filter((path) => !measured.includes(path));
 const none = { passed: 0, failed: 0, skipped: 0, untested: 0 };
 
 const tallies = [
@@ -33,7 +38,9 @@ const tallies = [
   step('types', () => run('tsc', ['-b', 'tsconfig.types.json'])),
   step('lint', () => run('biome', ['lint', '--error-on-warnings'])),
   step('format', () => run('biome', ['check', '--linter-enabled=false'])),
-  project('fast'),
+  project('fast', 'kernel', ['--coverage', ...measured]),
+  project('fast', 'rest', unmeasured),
+  project('sim', 'seeds', []),
   project('workerd'),
   step('browsers present', () => {
     missingEngines = ensureOtherEngines();
@@ -66,22 +73,28 @@ function step(name, body) {
 }
 
 /**
- * One vitest project, counted from its JSON report. A run that ends badly with no failing test to show for it
+ * One vitest project, or a named part of it, counted from its JSON report. A run that ends badly with no failing test to show for it
  * (crash, unhandled rejection, a file that does not load, no tests at all) counts as one failure.
- * @param {string} name
+ * With `--coverage` a branch that no test takes ends it badly, too: vitest names file and line.
+ * @param {string} projectName @param {string} [part] @param {readonly string[]} [more] what vitest is told beside the project
  * @returns {Tally}
  */
-function project(name) {
+function project(projectName, part, more = []) {
+  const name = part === undefined ? projectName : `${projectName}, ${part}`;
   console.log(`\n== ${name} tests`);
-  const reportPath = join(resultsDir, `${name}.json`);
-  const args = ['run', '--project', name, '--reporter=default', '--reporter=json'];
+  const reportPath = join(resultsDir, `${part ?? projectName}.json`);
+  const args = ['run', '--project', projectName, '--reporter=default', '--reporter=json', ...more];
   const ok = run('vitest', [...args, `--outputFile.json=${reportPath}`]);
   if (!existsSync(reportPath)) return fault(name, 'vitest left no report');
   /** @type {Report} */
   const report = JSON.parse(readFileSync(reportPath, 'utf8'));
   const tally = report.testResults.map(countFile).reduce(add, none);
   if (tally.passed + tally.failed + tally.skipped + tally.untested === 0) return fault(name, 'no test ran');
-  if ((!ok || !report.success) && tally.failed === 0) return add(tally, fault(name, 'errors outside tests'));
+  if ((!ok || !report.success) && tally.failed === 0)
+    return add(
+      tally,
+      fault(name, more.includes('--coverage') ? 'errors outside tests, or branches of kernel/ that no test takes' : 'errors outside tests'),
+    );
   return tally;
 }
 

@@ -30,7 +30,7 @@ export function decodeInvite(text: string): InviteLink {
       ? []
       : text
           .slice(start + prefix.length)
-          .trim()
+          .trimEnd() // what copying leaves behind a link; nothing belongs between the prefix and its parts
           .split('.');
   const [workspace, relayKey, seed] = parts;
   if (parts.length === 3 && parts.every((part) => keyPattern.test(part))) {

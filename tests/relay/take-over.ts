@@ -1,6 +1,6 @@
 // What tests of fences and cuts share: signing a fence over the end of a log, sending it and its cut, and reading the whole store as a stranger does.
 
-import type { Bytes } from '../../kernel/bytes.ts';
+import { type Bytes, bytesToHex } from '../../kernel/bytes.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import type { FenceObject } from '../../kernel/fence.ts';
 import { relayPaths } from '../../kernel/relay-api.ts';
@@ -19,7 +19,17 @@ import type { ObjectStore } from '../../relay/object-store.ts';
 import { reachOf } from '../../relay/slots.ts';
 import { keysOf } from '../conformance/faulty-store.ts';
 import { readFolder } from '../vectors/read-folder.ts';
-import { type Answer, okBody, type Send, type TestDevice, type TestShard } from './fixtures.ts';
+import {
+  type Answer,
+  foundedShop,
+  okBody,
+  type Send,
+  sendTo,
+  type TestDevice,
+  type TestShard,
+  type TestWorkspace,
+  testHost,
+} from './fixtures.ts';
 
 /** The end of a log as a device reads it. */
 export interface LogEnd {
@@ -95,3 +105,24 @@ export async function verifiedStore(store: ObjectStore): Promise<readonly string
   }
   return readFolder(webVerifier(), objects);
 }
+
+/** What a push of a closed epoch is answered. */
+export const fenced = { status: 409, kind: 'fenced', reason: 'fenced' };
+
+/** A shop with a second till that may take the first one's shard. */
+export async function shopOfTwo(options: Parameters<typeof foundedShop>[0] = {}) {
+  const shop = await foundedShop(options);
+  const heir = await shop.workspace.join(shop.send, 'till-2', 'writer');
+  return { ...shop, heir, owner: shop.workspace.owner };
+}
+
+export const appendAnswer = async (workspace: TestWorkspace, send: Send, author: TestDevice, acts: readonly Act[]) =>
+  workspace.post(send, relayPaths.controlAppend(workspace.id), await workspace.entry(author, acts));
+
+/** A second instance over the same store: of the same relay. */
+export const otherOver = (store: ObjectStore, host: { readonly time: ReturnType<typeof testHost>['time'] }, seed?: string): Send =>
+  sendTo(testHost({ store, time: host.time, ...(seed === undefined ? {} : { seed }) }));
+
+/** What a reader of the whole store says of a shard. */
+export const logLine = (lines: readonly string[], shard: TestShard): string =>
+  lines.find((line) => line.startsWith(`shard ${bytesToHex(shard.id)}`)) ?? '';

@@ -5,7 +5,7 @@ import { portableSigner, portableVerifier } from '../../kernel/ed25519.ts';
 import type { FormFactor } from '../../kernel/limits.ts';
 import type { Http, Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
-import { Engine, type EngineSettings } from '../../worker/engine/engine.ts';
+import { Engine, type EnginePorts, type EngineSettings } from '../../worker/engine/engine.ts';
 import type { Backend, StoragePool } from '../../worker/engine/storage-pool.ts';
 import type { House, MarkedFile, Vault } from '../../worker/engine/vault.ts';
 import { SimDisk, type StopMode } from './sim-disk.ts';
@@ -84,6 +84,9 @@ export interface DeviceOptions {
   readonly formFactor?: FormFactor;
   /** Breaks the pool on purpose: for controls that must be found. */
   readonly wrap?: (pool: StoragePool) => StoragePool;
+  /** What else the host has: a meter of its room, a battery. */
+  readonly host?: Pick<EnginePorts, 'meter' | 'power' | 'isBetterBackendThere'>;
+  readonly settings?: Partial<Pick<EngineSettings, 'formFactor' | 'storageBytesMax'>>;
 }
 
 export class SimDevice {
@@ -155,8 +158,15 @@ export class SimDevice {
         deflate: syncDeflate,
         bulkDigest: syncDigest,
         http: this.#http === undefined ? undefined : this.#lifelong(this.#http, life),
+        ...this.#options.host,
       },
-      { definitions: this.#definitions, pollMs: 1_000, onLoss, formFactor: this.#options.formFactor ?? 'desktop' },
+      {
+        definitions: this.#definitions,
+        pollMs: 1_000,
+        onLoss,
+        formFactor: this.#options.formFactor ?? 'desktop',
+        ...this.#options.settings,
+      },
     );
     return this.#engine;
   }

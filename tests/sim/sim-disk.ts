@@ -4,16 +4,29 @@
 /** Bytes by path. */
 export type DiskImage = ReadonlyMap<string, Uint8Array>;
 
-/** What survives a stop. `kill`: all that was written. `power`: flushed bytes, and of the rest a seeded part, torn anywhere. */
-export type StopMode = 'kill' | 'power';
+/**
+ * What survives a stop. `kill`: all that was written, flushed or not. `power`: flushed bytes, and of the rest a seeded part, torn anywhere. `powerOrdered`: flushed bytes,
+ * and of the rest what was written first, up to a seeded byte.
+ */
+export type StopMode = 'kill' | 'power' | 'powerOrdered';
+
+/**
+ * How one call to the disk goes wrong while the machine goes on. `full`, `short`, `huge`: a write that throws, writes half, or answers 2^32 - 8 as one
+ * browser does. `flush`: a flush that throws. `readShort`, `readThrows`: for once.
+ */
+export type CallFault = 'full' | 'short' | 'huge' | 'flush' | 'readShort' | 'readThrows';
+export type DiskCall = 'read' | 'write' | 'flush' | 'truncate';
 
 export class Stopped extends Error {
   override readonly name = 'Stopped';
 }
 
-type Pending =
+type Change =
   | { readonly kind: 'write'; readonly at: number; readonly data: Uint8Array }
   | { readonly kind: 'truncate'; readonly size: number };
+
+/** `order`: among the changes of all files. */
+type Pending = Change & { readonly order: number };
 
 interface SimFile {
   /** What a power cut leaves for sure, and what a running process sees; both change in place. */
@@ -33,6 +46,9 @@ export class SimDisk {
   #failTo = 0;
   /** A disk that says "flushed" and did nothing: the control that a power-cut test must catch. */
   liesAboutFlush = false;
+  /** Asked before each call: what goes wrong with it. */
+  faultOf: ((call: DiskCall) => CallFault | undefined) | undefined;
+  #order = 0;
   readonly #random: () => number;
 
   constructor(random: () => number) {
@@ -65,9 +81,12 @@ export class SimDisk {
 
   /** Starts the machine again: handles are free, and only what survived is there. */
   restart(mode: StopMode): void {
+    const keptTo = mode === 'powerOrdered' ? this.#cutPoint() : 0;
     for (const file of this.#files.values()) {
+      // A killed process leaves what it wrote to the operating system: read as before, and still to be lost in a power cut.
+      if (mode === 'kill') continue;
       if (mode === 'power') this.#loseSome(file);
-      else file.flushed = file.current;
+      else this.#loseAfter(file, keptTo);
       file.current = file.flushed.copy();
       file.pending = [];
     }
@@ -122,7 +141,17 @@ export class SimDisk {
     this.#files.delete(path);
   }
 
-  openHandle(path: string): SimHandle {
+  get life(): number {
+    return this.#life;
+  }
+
+  /** What a dead process still tries comes to nothing. */
+  requireLife(life: number): void {
+    if (this.#isStopped || life !== this.#life) throw new Stopped('the machine stopped');
+  }
+
+  openHandle(path: string, life: number): SimHandle {
+    this.requireLife(life);
     if (this.#held.has(path)) throw Object.assign(new Error('held elsewhere'), { name: 'NoModificationAllowedError' });
     this.#held.add(path);
     return new SimHandle(this, path, this.#life);
@@ -146,10 +175,10 @@ export class SimDisk {
     return this.#file(path).current.bytes();
   }
 
-  apply(path: string, change: Pending): void {
+  apply(path: string, change: Change): void {
     const file = this.#file(path);
     file.current.apply(change);
-    file.pending.push(change);
+    file.pending.push({ ...change, order: this.#order++ });
   }
 
   flush(path: string): void {
@@ -162,6 +191,21 @@ export class SimDisk {
     const file = this.#files.get(path);
     if (file === undefined) throw Object.assign(new Error(`no file ${path}`), { name: 'NotFoundError' });
     return file;
+  }
+
+  /** Order of the change that the power cut came in. */
+  #cutPoint(): number {
+    const orders = [...this.#files.values()].flatMap(({ pending }) => pending.map(({ order }) => order)).sort((a, b) => a - b);
+    return orders[Math.floor(this.#random() * orders.length)] ?? -1;
+  }
+
+  #loseAfter(file: SimFile, keptTo: number): void {
+    for (const change of file.pending) {
+      if (change.order < keptTo) file.flushed.apply(change);
+      else if (change.order === keptTo && change.kind === 'write') {
+        file.flushed.apply({ ...change, data: change.data.subarray(0, Math.floor(this.#random() * change.data.length)) });
+      }
+    }
   }
 
   /** Unflushed changes may be lost, kept or torn, each on its own: storage reorders what was not flushed. */
@@ -195,7 +239,7 @@ class Contents {
     return copy;
   }
 
-  apply(change: Pending): void {
+  apply(change: Change): void {
     if (change.kind === 'truncate') {
       this.#reserve(change.size);
       this.#buffer.fill(0, Math.min(change.size, this.#size), Math.max(change.size, this.#size));
@@ -230,22 +274,31 @@ export class SimHandle {
 
   read(into: Uint8Array, options: { readonly at?: number } = {}): number {
     this.#disk.tick(this.#life);
+    const fault = this.#disk.faultOf?.('read');
+    if (fault === 'readThrows') throw Object.assign(new Error('the disk failed this read'), { name: 'NotReadableError' });
     const bytes = this.#disk.read(this.#path);
     const at = options.at ?? 0;
-    const count = Math.max(0, Math.min(into.byteLength, bytes.length - at));
+    const whole = Math.max(0, Math.min(into.byteLength, bytes.length - at));
+    const count = fault === 'readShort' ? Math.floor(whole / 2) : whole;
     new Uint8Array(into.buffer, into.byteOffset, into.byteLength).set(bytes.subarray(at, at + count));
     return count;
   }
 
   write(from: Uint8Array, options: { readonly at?: number } = {}): number {
     this.#disk.tick(this.#life);
-    const data = new Uint8Array(from.buffer, from.byteOffset, from.byteLength).slice();
+    const fault = this.#disk.faultOf?.('write');
+    if (fault === 'full') throw Object.assign(new Error('no room'), { name: 'QuotaExceededError' });
+    if (fault === 'huge') return 0xfffffff8;
+    const length = fault === 'short' ? Math.floor(from.byteLength / 2) : from.byteLength;
+    const data = new Uint8Array(from.buffer, from.byteOffset, length).slice();
     this.#disk.apply(this.#path, { kind: 'write', at: options.at ?? 0, data });
     return data.length;
   }
 
   flush(): void {
     this.#disk.tick(this.#life);
+    if (this.#disk.faultOf?.('flush') === 'flush')
+      throw Object.assign(new Error('the disk failed this flush'), { name: 'InvalidStateError' });
     this.#disk.flush(this.#path);
   }
 
@@ -269,15 +322,17 @@ class SimFileHandle {
   readonly name: string;
   readonly #disk: SimDisk;
   readonly #path: string;
+  readonly #life: number;
 
-  constructor(disk: SimDisk, path: string) {
+  constructor(disk: SimDisk, path: string, life: number) {
     this.#disk = disk;
     this.#path = path;
+    this.#life = life;
     this.name = path.split('/').pop() ?? '';
   }
 
   async createSyncAccessHandle(): Promise<SimHandle> {
-    return this.#disk.openHandle(this.#path);
+    return this.#disk.openHandle(this.#path, this.#life);
   }
 }
 
@@ -286,15 +341,17 @@ class SimDirectory {
   readonly name: string;
   readonly #disk: SimDisk;
   readonly #path: string;
+  readonly #life: number;
 
-  constructor(disk: SimDisk, path: string) {
+  constructor(disk: SimDisk, path: string, life: number) {
     this.#disk = disk;
     this.#path = path;
+    this.#life = life;
     this.name = path.split('/').pop() ?? '';
   }
 
   async getDirectoryHandle(name: string): Promise<SimDirectory> {
-    return new SimDirectory(this.#disk, `${this.#path}/${name}`);
+    return new SimDirectory(this.#disk, `${this.#path}/${name}`, this.#life);
   }
 
   async *keys(): AsyncGenerator<string> {
@@ -302,31 +359,31 @@ class SimDirectory {
   }
 
   async getFileHandle(name: string, options: { readonly create?: boolean } = {}): Promise<SimFileHandle> {
+    this.#disk.requireLife(this.#life);
     const path = `${this.#path}/${name}`;
     if (!this.#disk.has(path)) {
       if (options.create !== true) throw Object.assign(new Error('not there'), { name: 'NotFoundError' });
       this.#disk.create(path);
     }
-    return new SimFileHandle(this.#disk, path);
+    return new SimFileHandle(this.#disk, path, this.#life);
   }
 
   async removeEntry(name: string): Promise<void> {
+    this.#disk.requireLife(this.#life);
     this.#disk.remove(`${this.#path}/${name}`);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<[string, SimFileHandle]> {
     for (const path of this.#disk.paths()) {
       const rest = path.slice(this.#path.length + 1);
-      if (path.startsWith(`${this.#path}/`) && !rest.includes('/')) yield [rest, new SimFileHandle(this.#disk, path)];
+      if (path.startsWith(`${this.#path}/`) && !rest.includes('/')) yield [rest, new SimFileHandle(this.#disk, path, this.#life)];
     }
   }
 }
 
-let active: SimDisk | undefined;
-
 /** Makes `disk` the one that the next pool installation finds. The pool keeps its directory handle, so disks may take turns. */
 export function activate(disk: SimDisk): SimDirectory {
-  active = disk;
+  const { life } = disk;
   const scope = globalThis as unknown as Record<string, unknown>;
   scope.FileSystemHandle = class {};
   scope.FileSystemFileHandle = SimFileHandle;
@@ -334,7 +391,7 @@ export function activate(disk: SimDisk): SimDirectory {
   scope.FileSystemSyncAccessHandle = SimHandle;
   Object.defineProperty(globalThis, 'navigator', {
     configurable: true,
-    value: { storage: { getDirectory: async () => new SimDirectory(active as SimDisk, '') }, userAgent: 'simulated' },
+    value: { storage: { getDirectory: async () => new SimDirectory(disk, '', life) }, userAgent: 'simulated' },
   });
-  return new SimDirectory(disk, '');
+  return new SimDirectory(disk, '', life);
 }

@@ -54,7 +54,7 @@ export class SimPageStore {
   }
 
   restart(mode: StopMode): void {
-    if (mode === 'power' && this.#notFlushed.length > 0) {
+    if (mode !== 'kill' && this.#notFlushed.length > 0) {
       this.#state = this.#notFlushed[Math.floor(this.#random() * this.#notFlushed.length)] as State;
     }
     this.#notFlushed = [];

@@ -73,8 +73,12 @@ export class SimWorld {
     return { bytes: (length) => Uint8Array.from({ length }, () => Math.floor(stream() * 256)) };
   }
 
+  /** Hears every event: for a person who reads a run. */
+  onNote: ((atMs: number, event: string) => void) | undefined;
+
   note(event: string): void {
     this.#events++;
+    this.onNote?.(this.#now, event);
     this.#trace.update(`${this.#now} ${event}\n`);
   }
 

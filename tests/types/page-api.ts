@@ -45,12 +45,25 @@ export async function typed(worker: () => Worker): Promise<void> {
   const snapshot: readonly { readonly id: string }[] | undefined = live.getSnapshot();
   const [across] = await ws.read('note/*', [sql<{ shardName: string }>`SELECT shardName FROM note`]);
   const names: readonly string[] = across.map(({ shardName }) => shardName);
-  void [kind, bodies, n, snapshot, names];
+  const { values, alerts } = await ws.metrics();
+  const queue: number = values.offline_queue_mb;
+  const quota: number | undefined = values.quota_used_pct;
+  const stop: () => void = ws.onAlert(({ change, alert }) => void (change === 'raised' && alert.actions.includes('send')));
+  stop();
+  void [kind, bodies, n, snapshot, names, alerts, queue, quota];
 
   await (await ws.open('list', 'x')).save('item.ranked', { id: '1' });
 
   // @ts-expect-error a payload of a version that is not written yet
   await (await ws.open('list', 'x')).save('item.ranked', { id: '1', rank: 3 });
+
+  const taken = await ws.takeOver('note', 'theirs');
+  await taken.save('note.written', { id: '1', body: 'a' });
+  await ws.revoke((await ws.status()).devices.find(({ isThis }) => !isThis)?.id ?? '');
+  // @ts-expect-error a kind that is not declared
+  await ws.takeOver('bakery', 'x');
+  // @ts-expect-error a class of another shard
+  await taken.save('item.added', { id: '1' });
   // @ts-expect-error a durability there is not
   await notes.save('note.written', { id: '1', body: 'a' }, { durability: 'loose' });
   // @ts-expect-error a backend there is not

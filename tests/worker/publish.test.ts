@@ -68,7 +68,7 @@ describe('a copy on OPFS is dropped, and can be made again, when', () => {
     expect(most).toBeLessThan(frozenWalBytesMax + 4 * bytes);
     expect(shard.store.walBytes()).toBeLessThan(bytes);
     await requireAfterDrop(shop, shard);
-  });
+  }, 60_000);
 
   test('a failed commit makes the file open anew; the new connection takes its WAL in by itself again', async () => {
     const { shop, shard } = await largeShop(302);
@@ -191,7 +191,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     shop.relay.fetch = real;
     await shop.world.run('it was published', async () => (await shard.status()).upkeep?.checkpoint !== undefined, 700_000);
     expect((await shard.status()).upkeep).toMatchObject({ lastError: undefined, retryAtMs: undefined });
-  });
+  }, 60_000);
 });
 
 test('where files share a cap a copy that could make a save be refused is not made', async () => {

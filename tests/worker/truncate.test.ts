@@ -67,7 +67,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     const follower = await shop.join('till 2');
     await shop.level(follower, again);
     expect(await shop.followed(follower)).toMatchObject({ bootstrap: { path: 'checkpoint', groupsFolded: 10 } });
-  });
+  }, 60_000);
 
   test('pages of what went are given back', async () => {
     const shop = new SimShop(201, { backend });
@@ -115,7 +115,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     again.store.db.run('DELETE FROM foldlog_id WHERE last_seq = 7');
     expect((await shop.owner.engine.audit())[0]?.verdict).toMatchObject({ kind: 'damaged', part: 'ids' });
     expect(await again.save(idOf(6), source(6))).toEqual(places[6]?.place);
-  });
+  }, 60_000);
 
   test('a log that does not verify is not truncated, and not saved upon', async () => {
     const { shop, shard } = await published(204, backend, 30);
@@ -160,6 +160,9 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     const found = { kind: 'damaged', part: 'state' };
     expect((await shop.world.finish('audit', shop.owner.engine.audit()))[0]?.verdict).toMatchObject(found);
     expect(shard.store.file).toBe(file); // without the relay nothing to fold on
+    // Nothing is signed over it, and nothing of it goes.
+    await expect(shard.publish()).rejects.toMatchObject({ kind: 'corrupt', reason: 'damagedPages' });
+    await expect(shard.truncate()).rejects.toMatchObject({ kind: 'corrupt', reason: 'damagedPages' });
     Object.assign(shop.faults, away);
     expect((await shop.world.finish('audit', shop.owner.engine.audit()))[0]?.verdict).toMatchObject(found);
     expect(shard.store.file).not.toBe(file);
@@ -243,7 +246,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     await shop.sell(shard, 20);
     await shop.committed(shard);
     expect((await shop.keys('/checkpoint/')).length).toBe(checkpoints);
-  });
+  }, 120_000);
 });
 
 test('places of truncated groups are kept up to the bound; a call older than that is saved as new', async () => {

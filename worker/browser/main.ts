@@ -2,7 +2,7 @@
 
 import startSqlite, { type Sqlite3Static } from '@sqlite.org/sqlite-wasm';
 import { FoldlogError } from '../../kernel/errors.ts';
-import type { Verifier } from '../../kernel/ports.ts';
+import type { PowerMeter, Verifier } from '../../kernel/ports.ts';
 import { bestVerifier, webBulkDigest } from '../../kernel/web/web-crypto.ts';
 import { webDeflate } from '../../kernel/web/web-deflate.ts';
 import { webClock, webHttp, webRandom } from '../../kernel/web/web-host.ts';
@@ -45,17 +45,24 @@ export function prepareStore({ store }: StoreSettings): Prepared {
  * together.
  * @throws {FoldlogError} `unavailable` with the step that failed, or what `Engine.open` throws
  */
-export async function openStore(prepared: Prepared, settings: StoreSettings, definitions: readonly ShardDefinition[]): Promise<Engine> {
+export async function openStore(
+  prepared: Prepared,
+  settings: StoreSettings,
+  definitions: readonly ShardDefinition[],
+  power: PowerMeter,
+): Promise<Engine> {
   const scheduler = workerScheduler();
-  const { pool, vault, verdict } = await openStorage(prepared, settings, { random: webRandom, scheduler });
+  const { pool, vault, verdict, isBetterBackendThere } = await openStorage(prepared, settings, { random: webRandom, scheduler });
   const ports = {
     ...{ pool, vault, verdict, clock: webClock, random: webRandom, scheduler, deflate: webDeflate, bulkDigest: webBulkDigest },
     verifier: await prepared.verifier,
     meter: storageMeter(),
+    power,
+    isBetterBackendThere,
     http: settings.relay === undefined ? undefined : webHttp(settings.relay),
   };
-  const { pollMs, onLoss = 'refuse', formFactor = 'desktop' } = settings;
-  const engine = await Engine.open(ports, { definitions, pollMs, onLoss, formFactor });
+  const { pollMs, formFactor = 'desktop', storageBytesMax, onLoss = 'refuse' } = settings;
+  const engine = await Engine.open(ports, { definitions, pollMs, formFactor, storageBytesMax, onLoss });
   // biome-ignore lint/suspicious/noConsole: the one line that says where data lives
   console.info(`foldlog: store ${settings.store} on ${pool.backend} (${pool.durability}). ${verdict}`);
   addEventListener('online', () => engine.wake(true));

@@ -1,9 +1,11 @@
 // The published entry `foldlog`: what an app's page uses. Nothing durable happens on this side; the worker holds store and keys.
 
 export { FoldlogError } from '../../kernel/errors.ts';
+export type { Alert, AlertName, MetricAction, Metrics } from '../../shards/metric-rules.ts';
 export { type Sql, type SqlValue, sql } from '../../shards/sql.ts';
 export type { LostShard, OnLoss } from '../engine/loss.ts';
 export type { InviteOptions } from '../engine/membership.ts';
+export type { AlertChange, MetricsReport } from '../engine/metrics.ts';
 export type { OutboxItem } from '../engine/outbox-acts.ts';
 export type { Published } from '../engine/publish.ts';
 export type { EngineStatus } from '../engine/status.ts';

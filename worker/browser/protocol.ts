@@ -3,14 +3,17 @@
 
 import { errorToPlain, FoldlogError, isPlainError, type PlainError, plainToError } from '../../kernel/errors.ts';
 import type { FormFactor } from '../../kernel/limits.ts';
+import type { PowerUse } from '../../kernel/ports.ts';
 import type { Sql } from '../../shards/sql.ts';
 import type { Row } from '../engine/database.ts';
-import type { Bootstrap, GenesisConsent } from '../engine/follow.ts';
+import type { GenesisConsent } from '../engine/follow.ts';
 import type { LivePatch, LiveSpec } from '../engine/live.ts';
 import type { OnLoss } from '../engine/loss.ts';
 import type { InviteOptions } from '../engine/membership.ts';
+import type { AlertChange, MetricsReport } from '../engine/metrics.ts';
 import type { OutboxItem } from '../engine/outbox-acts.ts';
 import type { Published } from '../engine/publish.ts';
+import type { Bootstrap } from '../engine/replica-status.ts';
 import type { SaveSource } from '../engine/save.ts';
 import type { EngineStatus } from '../engine/status.ts';
 import type { Backend } from '../engine/storage-pool.ts';
@@ -28,6 +31,8 @@ export interface StoreSettings {
   /** Where files may live, in the order of trying; the OPFS pool, then IndexedDB. */
   readonly backends?: readonly Backend[];
   readonly formFactor?: FormFactor;
+  /** Bytes this origin may hold before new saves are refused: engine/room.ts. */
+  readonly storageBytesMax?: number | undefined;
   /** When files or the device's key are gone: engine/loss.ts. */
   readonly onLoss?: OnLoss;
 }
@@ -80,10 +85,15 @@ export interface EngineCalls {
   follow(pattern: string): Promise<Outcome<void>>;
   startFromGenesis(kind: string, name: string, options: GenesisConsent): Promise<Outcome<Bootstrap>>;
   cancelGenesis(kind: string, name: string): Promise<Outcome<void>>;
+  takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>>;
+  revoke(device: string): Promise<Outcome<void>>;
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>>;
   status(): Promise<Outcome<unknown>>;
   /** Whether anybody looks at status: nobody pays for it otherwise. */
   watchStatus(isWatched: boolean): Promise<Outcome<void>>;
+  metrics(): Promise<Outcome<MetricsReport>>;
+  /** The battery, as this page sees it. */
+  setPower(power: PowerUse): Promise<Outcome<void>>;
   sync(): Promise<Outcome<void>>;
 }
 
@@ -101,6 +111,7 @@ export type News =
   | { readonly kind: 'live'; readonly id: number; readonly patch: LivePatch }
   | { readonly kind: 'liveFailed'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'status'; readonly status: unknown }
+  | ({ readonly kind: 'alert' } & AlertChange)
   /** To its own page alone: it held the store's lock and could not open the store. The worker is of no more use. */
   | { readonly kind: 'openFailed'; readonly error: PlainError };
 

@@ -23,6 +23,8 @@ export interface Storage {
   readonly vault: Vault;
   /** Why it is this one, in words for people and logs. */
   readonly verdict: string;
+  /** A better backend works here, and the files could not be moved there. */
+  readonly isBetterBackendThere: boolean;
 }
 
 export interface StorageSettings {
@@ -58,13 +60,15 @@ export async function openStorage(parts: StorageParts, settings: StorageSettings
   const [known, sqlite3] = await Promise.all([recall(vault).catch(asFailure('vault')), parts.sqlite3]);
   const houses = { order: settings.backends ?? backendsDefault, open: opener(sqlite3, settings, ports), vault };
   const found = known instanceof FoldlogError ? known : await chooseHouse(houses, known.house);
-  if (!(found instanceof FoldlogError)) return { pool: found.pool, vault, verdict: words(found) };
+  if (!(found instanceof FoldlogError)) {
+    return { pool: found.pool, vault, verdict: words(found), isBetterBackendThere: found.moved.kind === 'stayed' };
+  }
   // What is there but held, newer or damaged is no reason to go elsewhere.
   if (found.kind !== 'unavailable') throw found;
   const hasData = !(known instanceof FoldlogError) && known.hasData;
   if (!settings.allowMemory || hasData) throw refusal(settings.store, found, hasData);
   const verdict = `memory, by consent of the app: nothing here survives this page. ${found.where}: ${found.found}`;
-  return { pool: memoryPool(sqlite3), vault: memoryVault(ports.random), verdict };
+  return { pool: memoryPool(sqlite3), vault: memoryVault(ports.random), verdict, isBetterBackendThere: false };
 }
 
 interface Known {

@@ -49,6 +49,8 @@ export function queryAcross(
     }
     for (const [name, parts] of viewsOf(pool, shards)) db.exec(`CREATE TEMP VIEW "${name}" AS ${parts.join(' UNION ALL ')}`);
     return runQueries(db, clock, queries, readBounds);
+  } catch (error) {
+    throw db.failure(error, 'query across shards');
   } finally {
     db.close();
   }

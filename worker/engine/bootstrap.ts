@@ -17,7 +17,16 @@ import { noteWriter } from './move-check.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
 import { readCursor, writeCursor } from './replica.ts';
 import { migrateInPlace, migrateTables, requireReadable } from './schema-file.ts';
-import { addLocalTables, createShardFile, Meta, openShardFile, type ShardIdentity, setExclusive, setPragmas } from './shard-file.ts';
+import {
+  addLocalTables,
+  createShardFile,
+  Meta,
+  openShardFile,
+  putOnDisk,
+  type ShardIdentity,
+  setExclusive,
+  setPragmas,
+} from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** `open`: own file · `checkpoint`: newest statement and the groups after it · `genesis`: from the first slot (decision 0013). */
@@ -137,6 +146,7 @@ async function openReplicaFile(pool: StoragePool, { file, definition, identity }
   const { db, standing } = await openShardFile(pool, file, definition, identity);
   try {
     requireReadable(standing, file, definition);
+    putOnDisk(db, pool);
     migrateInPlace(db, definition, standing, readCursor(new Meta(db)).head.seq);
     return db;
   } catch (error) {

@@ -11,7 +11,7 @@ import { type CanaryReport, isCanaryDue, setCanary } from './canary-note.ts';
 import type { ChainLog } from './chain-log.ts';
 import type { Database } from './database.ts';
 import { imageDdl } from './image.ts';
-import type { OwnShardStatus } from './own-shard.ts';
+import type { OwnShardStatus } from './own-shard-status.ts';
 import { migrateTables } from './schema-file.ts';
 import { Meta, readBase } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';

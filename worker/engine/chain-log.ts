@@ -8,10 +8,11 @@ import { runBytesMax, runGroupsMax } from '../../kernel/limits.ts';
 import { decodeReceipt, type Receipt } from '../../kernel/receipt.ts';
 import { recordBytesOf } from '../../kernel/run.ts';
 import { encodeSeal, readSeal, type Seal } from '../../kernel/seal.ts';
-import { type Epoch, epoch, type GroupId, type Hash, type Head, hash, type KeyId, type Seq, seq } from '../../kernel/units.ts';
+import { type Epoch, epoch, type GroupId, type Hash, type Head, hash, type KeyId, type Seq, seq, type TimeMs } from '../../kernel/units.ts';
 import { Reader } from '../../kernel/wire.ts';
 import type { Database } from './database.ts';
 import { GroupIds } from './group-ids.ts';
+import { type Pending, QueueCount } from './queue-count.ts';
 import { type ChainBase, Meta, readBase } from './shard-file.ts';
 
 /** Where a saved group stands. */
@@ -53,12 +54,14 @@ interface GroupRow {
 export class ChainLog {
   readonly #db: Database;
   readonly #ids: GroupIds;
+  readonly #queue: QueueCount;
   #base: ChainBase;
 
   constructor(db: Database) {
     this.#db = db;
     this.#ids = new GroupIds(db);
     this.#base = readBase(new Meta(db));
+    this.#queue = new QueueCount(db, { committed: this.newestReceipt()?.receipt.head.seq ?? this.base.head.seq, head: this.head().seq });
   }
 
   /** Behind which the log begins; truncating moves it. */
@@ -198,12 +201,13 @@ export class ChainLog {
 
   /** Before COMMIT, once all groups of the transaction are inserted. */
   settle(): void {
-    this.#ids.settle();
+    if (this.#ids.settle()) this.#queue.settle();
   }
 
   /** After COMMIT, with the groups it made durable. */
   committed(groups: readonly CommitGroup[]): void {
     this.#ids.committed(groups.map(({ header }) => ({ id: header.id, lastSeq: lastSeqOf(header) })));
+    this.#queue.committed(groups.map(({ header }) => ({ lastSeq: lastSeqOf(header), bodyLength: header.bodyLength })));
   }
 
   /**
@@ -265,21 +269,30 @@ export class ChainLog {
     return { bytes, receipt: decodeReceipt(bytes, 'stored receipt') };
   }
 
-  putReceipt(receipt: Receipt, bytes: Bytes): void {
+  /** In a transaction. `take` is called once that is durable: only then does the queue shrink. */
+  putReceipt(receipt: Receipt, bytes: Bytes): { readonly take: () => void } {
     this.#db.run('INSERT OR REPLACE INTO foldlog_receipt (seq, receipt) VALUES (?, ?)', [receipt.head.seq, bytes]);
     // Only the newest is ever sent; a few more are evidence when a relay forgets.
     this.#db.run(
       'DELETE FROM foldlog_receipt WHERE seq < (SELECT min(seq) FROM (SELECT seq FROM foldlog_receipt ORDER BY seq DESC LIMIT 8))',
     );
+    return this.#queue.cover(receipt.head.seq);
   }
 
-  /** Groups and bytes of bodies after `committed`: the queue. */
-  pending(committed: Seq): { readonly groups: number; readonly ops: number; readonly bytes: number } {
-    const row = this.#db.get<{ groups: number; ops: number | null; bytes: number | null }>(
-      `SELECT count(*) AS groups, sum(last_seq - first_seq + 1) AS ops, sum(length(body)) AS bytes FROM foldlog_group WHERE last_seq > ?`,
-      [committed],
-    );
-    return { groups: row?.groups ?? 0, ops: row?.ops ?? 0, bytes: row?.bytes ?? 0 };
+  /** What is saved and not committed, without looking at it. */
+  pending(): Pending {
+    return this.#queue.pending();
+  }
+
+  /** Bytes of bodies along the log; only the difference of two means something. */
+  get savedBytes(): number {
+    return this.#queue.savedBytes;
+  }
+
+  /** When the oldest group after `committed` was saved, by the clock of then. */
+  oldestPendingMs(committed: Seq): TimeMs | undefined {
+    const header = this.#db.value('SELECT header FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1', [committed]);
+    return header instanceof Uint8Array ? decodeGroupHeader(header, 'stored group').time : undefined;
   }
 }
 

@@ -40,6 +40,10 @@ export class Database {
     return this.sqlite3.capi.sqlite3_total_changes(this.#handle);
   }
 
+  get isInTransaction(): boolean {
+    return this.sqlite3.capi.sqlite3_get_autocommit(this.#handle) === 0;
+  }
+
   /** Statements without parameters or results, not cached. */
   exec(text: string): void {
     this.#handle.exec(text);
@@ -103,7 +107,7 @@ export class Database {
 
   /** Rolls back if a transaction is still open: SQLite itself ends it after some I/O errors. */
   rollback(): void {
-    if (this.sqlite3.capi.sqlite3_get_autocommit(this.#handle) === 0) this.exec('ROLLBACK');
+    if (this.isInTransaction) this.exec('ROLLBACK');
   }
 
   /** What a failure of this connection means to a caller whose data was not saved. */
@@ -143,6 +147,11 @@ export class Database {
       found: 'a file SQLite will not write',
       expected: 'one of this version of its format',
     });
+  }
+
+  /** Of the file as its last commit left it; what still stands in a WAL counts. */
+  sizeBytes(): number {
+    return Number(this.value('PRAGMA page_count')) * Number(this.value('PRAGMA page_size'));
   }
 
   /** Forgets prepared statements: needed before the schema changes under them. */

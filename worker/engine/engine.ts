@@ -1,13 +1,9 @@
 // The engine of one workspace store: opens what is there, runs the loops, and answers the API. Host-independent: everything it touches is a port.
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
-import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
-import { type Act, actsToJson } from '../../kernel/control/acts.ts';
-import { deviceOf } from '../../kernel/control/fold.ts';
-import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { auditAfterMs, auditEveryMs, type FormFactor } from '../../kernel/limits.ts';
-import type { BulkDigest, Clock, Deflate, Http, Random, Scheduler, Signer, StorageMeter, Verifier } from '../../kernel/ports.ts';
+import type { FormFactor } from '../../kernel/limits.ts';
+import type { BulkDigest, Deflate, Http, Random, Scheduler, Signer, Verifier } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { followRule } from '../../shards/follow-rule.ts';
 import type { Sql } from '../../shards/sql.ts';
@@ -17,40 +13,41 @@ import type { AuditReport } from './audit.ts';
 import { canaryTrouble } from './canary.ts';
 import { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
-import { type Bootstrap, Follower, type GenesisConsent } from './follow.ts';
+import { Follower, type GenesisConsent } from './follow.ts';
 import { settleGenerations } from './generations.ts';
 import { Loop } from './loop.ts';
 import { acceptGone, goneFiles, isGrave, keepMarked, keyLost, markedWorkspace, missingFiles, type OnLoss } from './loss.ts';
-import { foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
-import type { OwnShard, OwnShardStatus } from './own-shard.ts';
+import { commitAct, foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
+import type { AlertChange, MetricsReport } from './metrics.ts';
+import type { OwnShard } from './own-shard.ts';
+import type { OwnShardStatus } from './own-shard-status.ts';
 import { OwnShards } from './own-shards.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
-import type { EngineEvent, EngineStatus } from './status.ts';
-import { type StoragePool, scratchPrefix } from './storage-pool.ts';
+import type { Bootstrap } from './replica-status.ts';
+import { devicesOf, type EngineEvent, type EngineStatus, workspaceStatus } from './status.ts';
+import { scratchPrefix } from './storage-pool.ts';
+import { StoreJobs } from './store-jobs.ts';
+import { type MetricsPorts, type MetricsSettings, StoreMetrics } from './store-metrics.ts';
 import { TakeOvers } from './take-over.ts';
 import { TakeOverCalls } from './take-over-calls.ts';
 import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
 
-export interface EnginePorts {
-  readonly pool: StoragePool;
+export interface EnginePorts extends MetricsPorts {
   readonly vault: Vault;
   /** Why files live where they do, in words. */
   readonly verdict: string;
-  readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly verifier: Verifier;
   readonly deflate: Deflate;
   readonly bulkDigest: BulkDigest;
-  /** Absent: nobody knows how much room there is. */
-  readonly meter?: StorageMeter;
   /** Absent: a workspace that is never synced. */
   readonly http: Http | undefined;
 }
 
-export interface EngineSettings {
+export interface EngineSettings extends MetricsSettings {
   readonly definitions: readonly ShardDefinition[];
   /** How often the control log and followed shards are asked for news. */
   readonly pollMs: number;
@@ -70,12 +67,12 @@ export class Engine {
   readonly #controlLoop: Loop;
   readonly #followLoop: Loop;
   readonly #takeOvers: TakeOvers | undefined;
+  readonly #calls: TakeOverCalls | undefined;
   readonly #takeOverLoop: Loop;
   readonly #own: OwnShards;
-  readonly #takeOverCalls: TakeOverCalls;
   readonly #listeners = new Set<(event: EngineEvent) => void>();
-  #cancelAudit: (() => void) | undefined;
-  #auditing: Promise<void> = Promise.resolve();
+  readonly #metrics: StoreMetrics;
+  readonly #jobs: StoreJobs;
   readonly #traffic: Traffic;
   readonly #membership: MembershipPorts;
 
@@ -96,7 +93,7 @@ export class Engine {
     if (relay !== undefined) {
       const takeOvers = new TakeOvers({ ...ports, relay, signer: at.signer }, at.file, at.control, () => this.wake(true));
       this.#follower = new Follower(
-        { ...ports, relay, signer: at.signer },
+        { ...ports, relay, signer: at.signer, onFold: (ms) => this.#metrics.board.noteFold(ms) },
         ports.pool,
         { file: at.file, control: at.control, definitions: this.#definitions, traffic, formFactor: settings.formFactor },
         {
@@ -105,26 +102,25 @@ export class Engine {
         },
       );
       this.#takeOvers = takeOvers;
+      this.#calls = new TakeOverCalls({ ...ports, ...at, driver: takeOvers, follower: this.#follower, engine: this });
     }
+    const parts = () => ({ own: this.#own.all(), follower: this.#follower });
+    this.#metrics = new StoreMetrics(ports, settings, parts, (change) => this.#alert(change));
     this.#own = new OwnShards(
-      { ...ports, relay, signer: at.signer },
+      { ...ports, relay, signer: at.signer, metrics: this.#metrics },
       { ...at, definitions: this.#definitions, takeOvers: this.#takeOvers },
-      {
-        tell: (event) => this.#tell(event),
-        askControl: (atOnce) => this.#controlLoop.wake(atOnce),
-        role: () => this.#workspaceStatus()?.role,
-      },
+      { tell: (event) => this.#tell(event), askControl: (atOnce) => this.#controlLoop.wake(atOnce) },
     );
-    this.#controlLoop = new Loop(ports, () => at.control.round(), settings.pollMs);
+    const poll = this.#metrics.poll(settings.pollMs);
+    this.#controlLoop = new Loop(ports, () => at.control.round(), poll);
     this.#takeOverLoop = new Loop(ports, async () => (await this.#takeOvers?.round()) ?? 'idle');
-    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', settings.pollMs);
-    this.#takeOverCalls = new TakeOverCalls(
-      { scheduler: ports.scheduler, signer: at.signer },
-      {
-        ...{ file: at.file, control: at.control, own: this.#own, driver: this.#takeOvers, follower: this.#follower },
-        ...{ followLoop: this.#followLoop, takeOverLoop: this.#takeOverLoop },
-      },
-    );
+    this.#followLoop = new Loop(ports, async () => (await this.#follower?.round()) ?? 'idle', poll);
+    this.#jobs = new StoreJobs(ports.scheduler, {
+      audit: () => this.audit(),
+      look: () => this.metrics(),
+      openOwn: relay === undefined ? undefined : () => this.#openOwn(),
+      isThrottled: () => this.#metrics.isThrottled,
+    });
   }
 
   /**
@@ -163,9 +159,6 @@ export class Engine {
     // Not waited for: the device's own shards come first, and who reads across waits for these.
     void engine.#follower?.openHeld(markers);
     engine.wake(false);
-    engine.#auditIn(auditAfterMs);
-    const follower = engine.#follower;
-    if (follower !== undefined) engine.#own.openLater(() => follower.opened);
     return engine;
   }
 
@@ -183,14 +176,15 @@ export class Engine {
       durability: pool.durability,
       verdict: this.#ports.verdict,
       storage: await this.#ports.meter?.measure(),
+      metrics: this.#metrics.latest,
       key: this.#signer.hold,
-      workspace: this.#workspaceStatus(),
+      workspace: workspaceStatus(this.#file, this.#control.state, this.#signer),
       link: this.#control.link,
       own,
       lost: this.#own.lost(),
       sentOnly: this.#own.sentOnly(),
       followed: this.#follower?.statuses() ?? [],
-      devices: this.#devices(),
+      devices: devicesOf(this.#control.state, this.#signer),
       troubles: [
         ...refused,
         ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
@@ -200,6 +194,11 @@ export class Engine {
       ],
       traffic: { ...this.#traffic },
     };
+  }
+
+  /** Looks at everything that is measured, now. */
+  metrics(): Promise<MetricsReport> {
+    return this.#metrics.look();
   }
 
   async create(names: { readonly workspace: string; readonly device: string }): Promise<{ readonly recoveryKey: string }> {
@@ -218,7 +217,7 @@ export class Engine {
   /** A link fragment; resolves once the invite is in the control log, so that the link works when it is shown. */
   async invite(options: InviteOptions): Promise<string> {
     const { fragment, act } = makeInvite(this.#membership, this.#control, options);
-    await this.#commitAct(act);
+    await commitAct(act, this.#file, this.#control, { scheduler: this.#ports.scheduler, wake: () => this.#controlLoop.wake(true) });
     return fragment;
   }
 
@@ -256,22 +255,10 @@ export class Engine {
     throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'no relay', expected: 'one' });
   }
 
-  /**
-   * Makes this device the writer of a shard, whoever wrote it: fence, cut, and its own file from the shard's replica. Resolves with the handle when it
-   * saves there. Of a shard of its own it begins a new epoch with the same key; all it saved must be committed first.
-   * @throws {FoldlogError} `misuse` `notAllowed` · `unavailable`: once it was begun it goes on by itself, asking again waits for it · `fenced` `takenMeanwhile`
-   */
-  takeOver(kind: string, name: string): Promise<string> {
-    return this.#takeOverCalls.takeOver(kind, name);
-  }
-
-  /**
-   * Ends what a device may do, in one entry with a cut of every shard it writes: nobody writes those until somebody takes them over. Resolves when the
-   * entry is in the control log.
-   * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
-   */
-  revoke(device: string): Promise<void> {
-    return this.#takeOverCalls.revoke(device);
+  /** Takes shards over and revokes devices. @throws {FoldlogError} `misuse` `noRelay` */
+  get takeOvers(): TakeOverCalls {
+    if (this.#calls !== undefined) return this.#calls;
+    throw FoldlogError.misuse({ where: 'take over', reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
   }
 
   /** Reads across own and followed shards that match a pattern, on one look at each. */
@@ -316,11 +303,12 @@ export class Engine {
     this.#tell({ kind: 'status' });
   }
 
+  get isClosing(): boolean {
+    return this.#jobs.isClosed;
+  }
+
   async close(): Promise<void> {
-    this.#takeOverCalls.close();
-    this.#cancelAudit?.();
-    await this.#auditing;
-    await this.#own.stopOpening();
+    await this.#jobs.close();
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop(), this.#takeOverLoop.stop()]);
     await this.#own.close();
     await this.#follower?.close();
@@ -328,21 +316,17 @@ export class Engine {
     await this.#ports.pool.close();
   }
 
-  /** One after another; a failure of the host is tried again at the next time. */
-  #auditIn(delayMs: number): void {
-    this.#cancelAudit = this.#ports.scheduler.after(delayMs, () => {
-      this.#auditing = this.audit().then(
-        () => undefined,
-        () => undefined,
-      );
-      this.#auditIn(auditEveryMs);
-    });
+  async #openOwn(): Promise<void> {
+    await this.#follower?.opened;
+    await this.#own.openHeld(() => this.#jobs.isClosed);
   }
 
-  #devices(): EngineStatus['devices'] {
-    const me = keyIdOf(this.#signer.publicKey);
-    const devices = [...(this.#control.state?.devices.values() ?? [])];
-    return devices.map(({ id, name, role }) => ({ id: bytesToHex(id), name, role, isThis: isSameBytes(id, me) }));
+  /** A throttle that ends lets go of what waited for it. */
+  #alert(change: AlertChange): void {
+    this.#tell({ kind: 'alert', ...change });
+    if (change.change === 'raised' || !change.alert.actions.includes('throttle')) return;
+    this.wake(false);
+    for (const shard of this.#own.all()) shard.tend();
   }
 
   #damages(own: readonly OwnShardStatus[]): readonly string[] {
@@ -350,41 +334,6 @@ export class Engine {
       ...(shard.audit?.verdict.kind === 'damaged' ? [shard.audit.verdict.error.message] : []),
       ...largeFile(shard),
     ]);
-  }
-
-  async #commitAct(act: Act): Promise<void> {
-    this.#file.queueActs([act]);
-    const text = JSON.stringify(actsToJson([act]));
-    for (;;) {
-      const waiting = this.#file.pendingActs().find(({ acts }) => JSON.stringify(actsToJson(acts)) === text);
-      if (waiting === undefined) return;
-      if (waiting.refused !== undefined || this.#control.link.kind === 'offline') {
-        this.#file.dropActs(waiting.id);
-        throw new FoldlogError(waiting.refused === undefined ? 'unavailable' : 'misuse', {
-          where: act.act,
-          reason: waiting.refused === undefined ? 'relayUnreachable' : 'refused',
-          found: waiting.refused ?? 'no answer of the relay',
-          expected: 'an entry in the control log',
-        });
-      }
-      this.#controlLoop.wake(true);
-      await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
-    }
-  }
-
-  #workspaceStatus(): EngineStatus['workspace'] {
-    const { workspace } = this.#file;
-    if (workspace === undefined) return undefined;
-    const { state } = this.#control;
-    const device = state === undefined ? undefined : deviceOf(state, keyIdOf(this.#signer.publicKey));
-    const genesis = this.#file.pendingActs().flatMap(({ acts }) => acts.filter((act) => act.act === 'genesis'))[0];
-    return {
-      id: bytesToHex(workspace),
-      name: state?.name ?? genesis?.name ?? '',
-      device: device?.name ?? genesis?.device ?? '',
-      role: device?.role ?? (genesis === undefined ? 'reader' : 'owner'),
-      isAtRelay: state?.relay !== undefined,
-    };
   }
 
   #tell(event: EngineEvent): void {

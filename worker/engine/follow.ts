@@ -10,15 +10,15 @@ import type { Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
-import { type BootstrapPath, type BootstrapPorts, newestStatement, startReplica } from './bootstrap.ts';
+import { type BootstrapPorts, newestStatement, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import { shardFileName } from './generations.ts';
-import type { RoundEnd } from './loop.ts';
+import { isWaiting, type RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
-import { Meta } from './meta.ts';
-import { judgeMove, type MoveReport, readReport } from './move-check.ts';
+import { judgeMove, type MoveReport } from './move-check.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
+import { type Bootstrap, type ReplicaStatus, replicaSchema } from './replica-status.ts';
 import type { StoragePool } from './storage-pool.ts';
 import type { MarkedFile, Vault } from './vault.ts';
 import type { HeldShard, WorkspaceFile } from './workspace-file.ts';
@@ -27,47 +27,14 @@ export interface FollowPorts extends ReplicaPorts, BootstrapPorts, AuditPorts {
   readonly relay: RelayClient;
   readonly signer: Signer;
   readonly vault: Vault;
+  /** Told how long a pulled object took to verify and fold, ms. */
+  readonly onFold: (ms: number) => void;
 }
 
 export interface FollowEvents {
   readonly onChange: (shard: Replica) => void;
   /** After each reading of its log. True: it was made this device's own shard, and is not followed any more (take-over.ts). */
   readonly onRead: (shard: Replica) => Promise<boolean>;
-}
-
-/** How a replica began and what it cost until it was level with the relay for the first time. */
-export interface Bootstrap {
-  readonly path: BootstrapPath;
-  readonly ms: number;
-  readonly bytes: number;
-  readonly groupsFolded: number;
-  readonly opsFolded: number;
-  /** Rows inserted, changed or deleted while it folded; those of an image are not touched one by one. */
-  readonly rowsTouched: number;
-  /** Seq of the newest op the relay said it has, when it was asked: for progress. */
-  readonly seqAtRelay: number | undefined;
-  readonly isLevel: boolean;
-}
-
-export interface ReplicaStatus {
-  readonly kind: string;
-  readonly name: string;
-  readonly seq: number;
-  readonly slot: number;
-  readonly bootstrap: Bootstrap;
-  readonly stopped: FoldlogError | undefined;
-  readonly audit: AuditReport | undefined;
-  readonly schema: ReplicaSchema;
-}
-
-/** How this device's code stands to the writer's. */
-export interface ReplicaSchema {
-  readonly version: number;
-  /** In hex: the code that folds here, and the writer's, as far as the chain or a checkpoint said. They may differ; rows may then, too. */
-  readonly foldId: string;
-  readonly writerFold: string | undefined;
-  /** What came of the last move of the schema that was followed over. */
-  readonly move: MoveReport | undefined;
 }
 
 /** What a person agreed to, who was told that it may take minutes and battery. */
@@ -205,19 +172,13 @@ export class Follower {
       bootstrap,
       stopped: replica.stopped ?? error ?? (this.#control.state === undefined ? undefined : replica.waiting(this.#control.state)),
       audit,
-      schema: this.#schemaOf(replica),
+      schema: replicaSchema(replica),
     }));
   }
 
-  #schemaOf({ definition, db }: Replica): ReplicaSchema {
-    const meta = new Meta(db);
-    const writerFold = meta.bytes('writerFold');
-    return {
-      version: definition.spec.version,
-      foldId: bytesToHex(definition.foldId),
-      writerFold: writerFold === undefined ? undefined : bytesToHex(writerFold),
-      move: readReport(meta),
-    };
+  /** Sizes of the database files that are open. */
+  async fileBytes(): Promise<readonly number[]> {
+    return Promise.all(this.replicas.map(({ mutex, db }) => mutex.own('other', () => (db.isOpen ? db.sizeBytes() : 0))));
   }
 
   failures(): readonly FoldlogError[] {
@@ -265,9 +226,11 @@ export class Follower {
       const isHeldOver = held.get(id) === 'replica' && isWriterOf(entry, mine); // on its way to become an own one
       if (!(isLost || isHeldOver || (!isOwn && this.#rules.some((rule) => rule.matches(entry))))) continue;
       try {
+        const known = this.#followed.get(id);
+        if (known?.replica.isAboveCut(state) === true) await this.#drop(id, known); // started again from what the cut leaves
         const followed = this.#followed.get(id) ?? (await this.#start({ ...entry, hold: isLost ? 'lost' : 'replica' }));
         this.#failed.delete(id);
-        if (followed.replica.stopped !== undefined || this.#ports.clock.now() < followed.retryAt) continue;
+        if (followed.replica.stopped !== undefined || isWaiting(this.#ports.clock.now(), followed.retryAt, corruptRetryMs)) continue;
         isMore = (await this.#pull(followed, state)) || isMore;
         if (followed.bootstrap.isLevel) this.#endBegun(id, ({ resolve }) => resolve(followed.bootstrap));
         if (await this.#settleMove(id, followed)) isMore = true;
@@ -403,9 +366,14 @@ export class Follower {
     const wish = { isGenesisAsked, formFactor: this.#formFactor };
     const place = { file, definition, identity };
     const { db, path, seqAtRelay } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, place, wish);
-    await this.#pool.flush(file); // a marker bears witness to what is there
-    await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
-    this.#file.holdShard({ ...identity, hold: 'replica' });
+    try {
+      await this.#pool.flush(file); // a marker bears witness to what is there
+      await keepMarked(this.#ports.vault, markers, file, markedShard(workspace, identity, shard.hold === 'lost'));
+      this.#file.holdShard({ ...identity, hold: 'replica' });
+    } catch (error) {
+      db.close(); // the next round opens it again, and a file is open once
+      throw error;
+    }
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
     const report = this.#moves.get(bytesToHex(shard.id));
     if (report !== undefined) await replica.setCheck(undefined, report);
@@ -452,7 +420,9 @@ export class Follower {
     let at = { seq: replica.cursor.head.seq, rows: replica.rowsTouched, ticks, bytes };
     let folded = 0;
     for (const object of objects) {
+      const from = this.#ports.clock.ticks();
       const groups = await replica.take(object, state);
+      this.#ports.onFold(this.#ports.clock.ticks() - from);
       folded += groups;
       if (!isLevel) {
         // Told object by object: a long start shows how far it is.

@@ -34,15 +34,16 @@ export class GroupIds {
     return found === undefined ? undefined : seq(Number(found));
   }
 
-  /** Moves a full batch into the table. Last thing in a transaction of a save; forgotten with it when it is rolled back. */
-  settle(): void {
+  /** Moves a full batch into the table; whether it did. Last thing in a transaction of a save; forgotten with it when it is rolled back. */
+  settle(): boolean {
     this.#isSettled = false;
-    if (this.#recent.size < batchGroups) return;
+    if (this.#recent.size < batchGroups) return false;
     for (const lastSeq of this.#recent.values()) {
       this.#db.run('INSERT OR IGNORE INTO foldlog_id (id, last_seq) SELECT id, last_seq FROM foldlog_group WHERE last_seq = ?', [lastSeq]);
     }
     new Meta(this.#db).set('idsUpTo', Math.max(...this.#recent.values()));
     this.#isSettled = true;
+    return true;
   }
 
   /** Takes the id of a group that is being truncated into the table when no batch did, in the transaction that truncates it. `absorbed` follows its COMMIT. */

@@ -1,7 +1,6 @@
 // The end of any shard's log, as its next slot must be signed over it: read from the relay without folding, from the newest checkpoint on.
 // Links and relay signatures are checked; that the relay does not hold back a longer log nobody can check here, and the slot put next settles.
 
-import { isSameBytes } from '../../kernel/bytes.ts';
 import { decodeCheckpoint } from '../../kernel/checkpoint.ts';
 import { type ControlState, relayKeyOf } from '../../kernel/control/fold.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
@@ -56,7 +55,6 @@ export async function readLogEnd(ports: LogEndPorts, state: ControlState, shard:
       else if (i < last) end = { ...end, next, epoch: object.run.epoch };
       else end = { next, epoch: object.run.epoch, head: (await unpackRun(ports.deflate, shard, object.run, where)).head };
     }
-    if (isSameBytes(end.next.prevObject, noHash)) return end;
     after = slot(end.next.slot - 1);
   }
 }

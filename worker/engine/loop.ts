@@ -1,5 +1,6 @@
 // A background loop: rounds of work, woken by events, backing off after failures by the wall clock (a hidden tab's timers may sleep for
-// minutes; when one fires late the wait is simply over). One round at a time.
+// minutes; when one fires late the wait is simply over). A wall clock that is set moves no wait beyond its length: forward, it ends early; back, it
+// ends at once. One round at a time.
 
 import { backoffMsMax, backoffMsMin } from '../../kernel/limits.ts';
 import type { Clock, Random, Scheduler } from '../../kernel/ports.ts';
@@ -13,19 +14,27 @@ export interface LoopPorts {
   readonly scheduler: Scheduler;
 }
 
+/** Whether a wait of `spanMs` until wall time `untilMs` goes on. One with more to go than its whole length was begun under another clock. */
+export const isWaiting = (nowMs: number, untilMs: number, spanMs: number): boolean => nowMs < untilMs && untilMs - nowMs <= spanMs;
+
+/** How often a loop goes without being woken; undefined: only when woken. Asked after each round, so it may change (energy.ts). */
+export type Poll = () => number | undefined;
+
 export class Loop {
   readonly #ports: LoopPorts;
   readonly #round: () => Promise<RoundEnd>;
-  readonly #pollMs: number | undefined;
+  readonly #pollMs: Poll;
   #isRunning = false;
   #isWoken = false;
   #isStopped = false;
+  /** Somebody asked for a try at once while a round was under way: if that round fails, it may have failed by what is over now. */
+  #isAtOnce = false;
   #failures = 0;
   #retryAt: number | undefined;
   #cancelTimer: (() => void) | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(ports: LoopPorts, round: () => Promise<RoundEnd>, pollMs?: number) {
+  constructor(ports: LoopPorts, round: () => Promise<RoundEnd>, pollMs: Poll = () => undefined) {
     this.#ports = ports;
     this.#round = round;
     this.#pollMs = pollMs;
@@ -44,9 +53,10 @@ export class Loop {
   wake(atOnce = false): void {
     if (this.#isStopped) return;
     if (atOnce) this.#retryAt = undefined;
-    if (this.#retryAt !== undefined && this.#ports.clock.now() < this.#retryAt) return;
+    if (this.#retryAt !== undefined && isWaiting(this.#ports.clock.now(), this.#retryAt, backoffMsMax)) return;
     this.#isWoken = true;
-    if (!this.#isRunning) this.#ended = this.#run();
+    if (this.#isRunning) this.#isAtOnce ||= atOnce;
+    else this.#ended = this.#run();
   }
 
   /** Ends after the round that is running. */
@@ -59,8 +69,10 @@ export class Loop {
   async #run(): Promise<void> {
     this.#isRunning = true;
     this.#cancelTimer?.();
+    let waitMs: number | undefined;
     while (this.#isWoken && !this.#isStopped) {
       this.#isWoken = false;
+      this.#isAtOnce = false;
       let end: RoundEnd;
       try {
         end = await this.#round();
@@ -72,27 +84,33 @@ export class Loop {
       if (end !== 'failed') {
         this.#failures = 0;
         this.#retryAt = undefined;
+      } else if (this.#isAtOnce) {
+        this.#failures = 0;
+        this.#isWoken = true;
       } else {
         this.#isWoken = false;
-        this.#backOff();
+        waitMs = this.#backOff();
       }
     }
     this.#isRunning = false;
     if (this.#isStopped) return;
-    const delayMs = this.#retryAt === undefined ? this.#pollMs : this.#retryAt - this.#ports.clock.now();
+    const delayMs = this.#retryAt === undefined ? this.#pollMs() : waitMs;
     if (delayMs !== undefined) {
-      this.#cancelTimer = this.#ports.scheduler.after(Math.max(0, delayMs), () => {
+      this.#cancelTimer = this.#ports.scheduler.after(delayMs, () => {
         this.#retryAt = undefined;
         this.wake();
       });
     }
   }
 
-  #backOff(): void {
+  /** Sets when to try again; answers in how many ms. */
+  #backOff(): number {
     const ceiling = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(this.#failures, 20));
     this.#failures++;
     const [a = 0, b = 0] = this.#ports.random.bytes(2);
     const jitter = (a * 256 + b) / 65_536;
-    this.#retryAt = this.#ports.clock.now() + Math.round(ceiling * (0.5 + jitter / 2));
+    const waitMs = Math.round(ceiling * (0.5 + jitter / 2));
+    this.#retryAt = this.#ports.clock.now() + waitMs;
+    return waitMs;
   }
 }

@@ -1,7 +1,7 @@
 // How a device comes to be in a workspace: founding one, joining one by link, and letting others in.
 
 import { bytesToBase64url, bytesToHex } from '../../kernel/bytes.ts';
-import { isName, type Role } from '../../kernel/control/acts.ts';
+import { type Act, actsToJson, isName, type Role } from '../../kernel/control/acts.ts';
 import { decodeControlEntry, signControlEntry, workspaceIdOfGenesis } from '../../kernel/control/entry.ts';
 import { type ControlState, deviceOf, enrolMessage } from '../../kernel/control/fold.ts';
 import { decodeInvite, encodeInvite } from '../../kernel/control/invite-link.ts';
@@ -9,7 +9,7 @@ import { keyIdOf } from '../../kernel/digest.ts';
 import { portableSigner, publicKeyOf, randomSeed } from '../../kernel/ed25519.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { nameLengthMax } from '../../kernel/limits.ts';
-import type { Clock, Random, Signer } from '../../kernel/ports.ts';
+import type { Clock, Random, Scheduler, Signer } from '../../kernel/ports.ts';
 import { noHash, timeMs, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
 import { type ControlReplica, linkError, noRelay } from './control.ts';
 import type { RelayClient } from './relay-client.ts';
@@ -153,6 +153,37 @@ export function makeInvite(ports: MembershipPorts, control: ControlReplica, opti
     },
   };
 }
+
+/**
+ * Resolves once the act is in the control log.
+ * @throws {FoldlogError} `unavailable` `relayUnreachable` · `misuse` `refused`; it is not sent any more then
+ */
+export async function commitAct(
+  act: Act,
+  file: WorkspaceFile,
+  control: ControlReplica,
+  ports: { readonly scheduler: Scheduler; readonly wake: () => void },
+): Promise<void> {
+  file.queueActs([act]);
+  const text = JSON.stringify(actsToJson([act]));
+  for (;;) {
+    const waiting = file.pendingActs().find(({ acts }) => JSON.stringify(actsToJson(acts)) === text);
+    if (waiting === undefined) return;
+    if (waiting.refused !== undefined || control.link.kind === 'offline') {
+      file.dropActs(waiting.id);
+      throw new FoldlogError(waiting.refused === undefined ? 'unavailable' : 'misuse', {
+        where: act.act,
+        reason: waiting.refused === undefined ? 'relayUnreachable' : 'refused',
+        found: waiting.refused ?? 'no answer of the relay',
+        expected: 'an entry in the control log',
+      });
+    }
+    ports.wake();
+    await new Promise<void>((resolve) => ports.scheduler.after(actPollMs, resolve));
+  }
+}
+
+const actPollMs = 20;
 
 /** A day: long enough to reach the other device, short enough to forget. */
 const inviteExpiresInMs = 24 * 3600 * 1000;

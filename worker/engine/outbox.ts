@@ -26,6 +26,8 @@ import {
 } from '../../kernel/units.ts';
 import { Reader } from '../../kernel/wire.ts';
 import type { Database } from './database.ts';
+import { forgetCounts } from './queue-count.ts';
+import { Meta } from './shard-file.ts';
 
 /** Where a group stands now that was saved again. No seq: it was taken there before, and its place is known no more. */
 export interface NewPlace {
@@ -146,6 +148,7 @@ export class Outbox {
       [at.shard, at.epoch, by.cut, by.controlSlot, by.destination ?? null, by.cut, by.cut, forkReason, at.time, kept.seq],
     );
     this.#db.run('DELETE FROM foldlog_group WHERE last_seq > ?', [kept.seq]);
+    forgetCounts(new Meta(this.#db));
     this.#db.run('DELETE FROM foldlog_id WHERE last_seq > ?', [kept.seq]);
     this.#isEmpty = false;
     return Number(this.#db.value('SELECT count(*) FROM foldlog_outbox')) - before;

@@ -17,9 +17,10 @@ import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
 import { Meta } from './meta.ts';
+import type { ShardFacts } from './metrics.ts';
 import { sayMove } from './move-schema.ts';
-import type { OutboxCounts } from './outbox.ts';
 import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
+import { type OwnShardStatus, shardFacts } from './own-shard-status.ts';
 import { isKeyLost } from './ownership.ts';
 import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
@@ -28,15 +29,17 @@ import { rebuildFromLog } from './rebuild.ts';
 import { findStart, restoreShard } from './restore.ts';
 import { type Durability, type SavedBefore, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
 import { unsaidOf } from './schema-file.ts';
-import { type SchemaStatus, schemaStatus } from './schema-status.ts';
+import { schemaStatus } from './schema-status.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
-import { Stranding, type StrandingHost, type StrandingState } from './stranding.ts';
+import type { StoreMetrics } from './store-metrics.ts';
+import { Stranding, type StrandingHost } from './stranding.ts';
 import type { TruncateRun } from './truncate.ts';
-import { Upkeep, type UpkeepStatus } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
+  readonly metrics: StoreMetrics;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly vault: Vault;
@@ -55,34 +58,11 @@ export interface ShardEvents {
   readonly onStranded: (closed: Epoch, keptSeq: Seq) => void;
 }
 
-export interface OwnShardStatus {
-  readonly kind: string;
-  readonly name: string;
-  readonly savedSeq: number;
-  readonly committedSeq: number;
-  readonly pending: { readonly groups: number; readonly ops: number; readonly bytes: number };
-  /** Ops of relaxed saves that a power cut may still take. */
-  readonly exposedOps: number;
-  readonly push: PushState;
-  readonly retryAtMs: number | undefined;
-  readonly checkpointSeq: number;
-  /** Whether the epoch is closed, and what that has come to (stranding.ts). */
-  readonly fence: StrandingState;
-  /** Groups that could not be committed in their place, by what became of them. */
-  readonly stranded: OutboxCounts;
-  /** Publishing and truncating; undefined in a workspace without a relay. */
-  readonly upkeep: UpkeepStatus | undefined;
-  /** Undefined before the first audit since the store was opened. */
-  readonly audit: AuditReport | undefined;
-  /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
-  readonly closed: FoldlogError | undefined;
-  readonly schema: SchemaStatus;
-}
-
 /** A repair that wants the relay waits for it, and one that no checkpoint helps stays a finding: the next audit tries again. */
-function passing(error: unknown): void {
+function passing(error: unknown): false {
   const isPassing = error instanceof FoldlogError && (error.kind === 'unavailable' || error.reason === 'noBase');
   if (!isPassing) throw error;
+  return false;
 }
 
 type OnPatch = (patch: LivePatch) => void;
@@ -109,6 +89,8 @@ export class OwnShard {
   #nextLive = 1;
   #isLiveRunning = false;
   #liveVersion = -1;
+  /** Bytes of bodies that the room was told of. */
+  #notedBytes: number;
 
   constructor(
     ports: OwnShardPorts,
@@ -122,11 +104,13 @@ export class OwnShard {
     this.#events = events;
     this.#host = host;
     this.#control = control;
+    this.#notedBytes = store.log.savedBytes;
     this.#queue = new SaveQueue(
       ports,
       store,
       () => ({ epoch: store.log.base.epoch, controlHead: control.head, headsSeen: noHash }),
       () => this.#saved(),
+      (ms) => ports.metrics.board.noteFold(ms),
     );
     this.#stranding = new Stranding(ports, pool, store, host, {
       onHeld: (error) => this.#held(error),
@@ -152,12 +136,15 @@ export class OwnShard {
     this.#upkeep = new Upkeep({ ...ports, ...ports.sync }, pool, { store, pusher, control }, wakePush, {
       onState: events.onState,
       onDamage: (error) => this.refuseSaves(error),
+      isThrottled: () => ports.metrics.isThrottled,
     });
     this.#pushLoop = new Loop(ports, () => pusher.round());
     this.#stranding.begin();
     this.#strandLoop.wake();
     wakePush();
-    this.#cancelPublish = ports.scheduler.after(ownOpenAfterMs, () => this.#upkeep?.wakeIfMoved());
+    this.#cancelPublish = ports.scheduler.after(ownOpenAfterMs, () => {
+      this.#upkeep?.wakeIfMoved().catch(() => undefined); // a shard that was closed or lost meanwhile tells so itself
+    });
   }
 
   /** When the tables moved and nothing was saved since, a checkpoint is begun before the next save can be. Resolves when its state is frozen. */
@@ -165,8 +152,17 @@ export class OwnShard {
     await this.#upkeep?.publishMove();
   }
 
+  /** @throws {FoldlogError} `storageFull` `quotaNear`, before there is no room at all: a save that is new; see save.ts for the others */
   save(id: GroupId, source: SaveSource, durability: Durability = 'strict'): Promise<GroupPlace> {
-    return this.#queue.save(id, source, durability);
+    const full = this.#ports.metrics.room.near();
+    return full === undefined ? this.#queue.save(id, source, durability) : this.#answerOrRefuse(id, full);
+  }
+
+  /** What is saved already is answered whatever room there is. */
+  async #answerOrRefuse(id: GroupId, full: FoldlogError): Promise<GroupPlace> {
+    const found = await this.find(id);
+    if (found === undefined) throw full;
+    return found;
   }
 
   /** A stranded group, from this shard's outbox or another's (rebase.ts). */
@@ -237,8 +233,9 @@ export class OwnShard {
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
     if (isLogLost) this.refuseSaves(verdict.error);
     if (verdict.kind === 'damaged' && verdict.part === 'ids') await this.store.mutex.own('other', () => this.store.log.restoreIds());
-    if (verdict.kind === 'damaged' && verdict.part === 'state') await this.#rebuild(pool).catch(passing);
-    this.#upkeep?.suspect(verdict.kind === 'damaged' && verdict.part !== 'ids');
+    const isRight =
+      verdict.kind !== 'damaged' || verdict.part === 'ids' || (verdict.part === 'state' && (await this.#rebuild(pool).catch(passing)));
+    if (verdict.kind !== 'unfinished') this.#upkeep?.suspect(isRight ? undefined : verdict.error);
     this.#audit = { atSeq: this.store.head.seq, atMs: this.#ports.clock.now(), verdict };
     this.#events.onState();
     return this.#audit;
@@ -253,10 +250,10 @@ export class OwnShard {
 
   /**
    * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
-   * finds the same again.
+   * finds the same again. True when it is right now.
    */
-  async #rebuild(pool: StoragePool): Promise<void> {
-    if (this.#upkeep?.publisher.isRunning === true) return;
+  async #rebuild(pool: StoragePool): Promise<boolean> {
+    if (this.#upkeep?.publisher.isRunning === true) return false;
     const { store } = this;
     const source = this.#host.source();
     const isWhole = store.log.base.head.seq === 0 && isFoldOfPresent(new Meta(store.db));
@@ -269,6 +266,7 @@ export class OwnShard {
       await succeed(pool, this.#ports.vault, { older, newer: file });
     });
     void this.#runLive();
+    return true;
   }
 
   /** Nothing is truncated while somebody reads the whole log. */
@@ -363,6 +361,11 @@ export class OwnShard {
     if (atOnce) this.#upkeep?.wake(true);
   }
 
+  /** What upkeep waited with while the battery was low. */
+  tend(): void {
+    this.#upkeep?.wake();
+  }
+
   get isPushIdle(): boolean {
     return this.#pushLoop === undefined || this.#pushLoop.isIdle;
   }
@@ -381,7 +384,7 @@ export class OwnShard {
       name: this.store.identity.name,
       savedSeq: this.store.head.seq,
       committedSeq: this.committed.seq,
-      pending: this.store.log.pending(this.committed.seq),
+      pending: this.store.log.pending(),
       exposedOps: this.store.exposedOps,
       push: this.pushState,
       retryAtMs: this.#pushLoop?.retryAt,
@@ -393,6 +396,11 @@ export class OwnShard {
       closed: this.closed,
       schema: schemaStatus(this.store),
     }));
+  }
+
+  /** What metrics are made of. */
+  facts(): Promise<ShardFacts> {
+    return this.store.mutex.own('other', () => shardFacts(this.store, this.#upkeep, this.committed.seq));
   }
 
   /** Finishes the save that runs, refuses those that wait, ends the loops. */
@@ -439,9 +447,16 @@ export class OwnShard {
   }
 
   #saved(): void {
+    this.#noteSaved();
     this.#events.onSaved(this.store.head);
     this.#pushLoop?.wake();
     void this.#runLive();
+  }
+
+  #noteSaved(): void {
+    const { savedBytes } = this.store.log;
+    this.#ports.metrics.room.noteSaved(Math.max(0, savedBytes - this.#notedBytes));
+    this.#notedBytes = savedBytes;
   }
 
   #committed(head: Head): void {

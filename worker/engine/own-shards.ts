@@ -4,7 +4,6 @@
 import { isRoleAtLeast, type Role } from '../../kernel/control/acts.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { ownOpenAfterMs } from '../../kernel/limits.ts';
 import type { BulkDigest } from '../../kernel/ports.ts';
 import type { WorkspaceId } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
@@ -13,16 +12,18 @@ import { currentFile, shardFileName } from './generations.ts';
 import { takeOverOf } from './intents.ts';
 import { type LostShard, lostKeyShard, lostShard, markedShard } from './loss.ts';
 import { moveOpened } from './move-schema.ts';
-import { OwnShard, type OwnShardPorts, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
+import { OwnShard, type OwnShardPorts, type ShardEvents } from './own-shard.ts';
+import type { OwnShardStatus } from './own-shard-status.ts';
 import { type EpochRights, isEpochOpen, isKeyLost, strandingHost } from './ownership.ts';
 import type { RelayClient } from './relay-client.ts';
 import { createShardFile, type ShardIdentity } from './shard-file.ts';
 import { requireFreeName } from './shard-name.ts';
 import { type SentShard, ShardSenders } from './shard-sender.ts';
 import { ShardStore } from './shard-store.ts';
-import type { EngineEvent } from './status.ts';
+import { type EngineEvent, workspaceStatus } from './status.ts';
 import type { StoragePool } from './storage-pool.ts';
-import { type TakeOvers, takingOver } from './take-over.ts';
+import type { TakeOvers } from './take-over.ts';
+import { takingOver } from './take-over-calls.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
 
 export interface OwnShardsPorts extends Omit<OwnShardPorts, 'sync' | 'isAdmin'> {
@@ -43,8 +44,6 @@ export interface OwnShardsAt {
 export interface OwnShardsHost {
   readonly tell: (event: EngineEvent) => void;
   readonly askControl: (atOnce: boolean) => void;
-  /** Of this device, as far as it is known; undefined without a workspace. */
-  readonly role: () => Role | undefined;
 }
 
 export class OwnShards {
@@ -54,9 +53,6 @@ export class OwnShards {
   readonly #senders: ShardSenders | undefined;
   readonly #open = new Map<string, OwnShard>();
   readonly #opening = new Map<string, Promise<OwnShard>>();
-  #cancelOpening: (() => void) | undefined;
-  #openingHeld: Promise<void> = Promise.resolve();
-  #isClosing = false;
 
   constructor(ports: OwnShardsPorts, at: OwnShardsAt, host: OwnShardsHost) {
     this.#ports = ports;
@@ -120,26 +116,12 @@ export class OwnShards {
   }
 
   /** What was saved goes out also when the app does not open its shard again: own shards are opened behind all that people wait for. */
-  openLater(first: () => Promise<void> | undefined): void {
-    this.#cancelOpening = this.#ports.scheduler.after(ownOpenAfterMs, () => {
-      this.#openingHeld = this.#openHeld(first);
-    });
-  }
-
-  async #openHeld(first: () => Promise<void> | undefined): Promise<void> {
-    await first();
+  async openHeld(isClosed: () => boolean): Promise<void> {
     for (const { hold, kind, name } of this.#at.file.shards()) {
-      if (hold !== 'own' || this.#isClosing) continue;
+      if (hold !== 'own' || isClosed()) continue;
       await this.#ports.scheduler.yield();
       await this.open(kind, name).catch(() => undefined); // told to whoever opens it
     }
-  }
-
-  /** Nothing is opened by itself any more. Resolves when nothing is being opened so. */
-  async stopOpening(): Promise<void> {
-    this.#isClosing = true;
-    this.#cancelOpening?.();
-    await this.#openingHeld;
   }
 
   async close(): Promise<void> {
@@ -167,7 +149,7 @@ export class OwnShards {
     if (held !== undefined) return this.#openFile(held, definition);
     if (shards.some(({ hold }) => hold === 'lost')) throw lostShard(where);
     const { control, takeOvers } = this.#at;
-    const by = { key: this.#ports.signer.publicKey, role: this.#host.role() ?? 'owner' };
+    const by = { key: this.#ports.signer.publicKey, role: this.#role ?? 'owner' };
     requireFreeName(control.state, { kind, name }, by, (id) => takeOvers?.intents.takeOver(id) !== undefined);
     return this.#make(workspace, { kind, name }, definition);
   }
@@ -228,7 +210,7 @@ export class OwnShards {
     const { relay } = this.#ports;
     const { file, control, takeOvers } = this.#at;
     const handle = `${store.identity.kind}/${store.identity.name}`;
-    const isAdmin = (): boolean => isRoleAtLeast(this.#host.role() ?? 'reader', 'admin');
+    const isAdmin = (): boolean => isRoleAtLeast(this.#role ?? 'reader', 'admin');
     const ports = { ...this.#ports, isAdmin };
     const sync = relay === undefined ? undefined : { ...ports, relay };
     const { tell } = this.#host;
@@ -259,6 +241,10 @@ export class OwnShards {
     if (takeOvers?.intents.takeOver(store.identity.id) !== undefined) shard.pauseSaves(takingOver(`shard ${handle}`));
     if (this.#isKeyLost(store)) shard.holdSaves(lostKeyShard(`shard ${handle}`));
     return shard;
+  }
+
+  get #role(): Role | undefined {
+    return workspaceStatus(this.#at.file, this.#at.control.state, this.#ports.signer)?.role;
   }
 
   #isKeyLost(store: ShardStore): boolean {

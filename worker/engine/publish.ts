@@ -10,6 +10,7 @@ import type { BulkDigest, Clock, Deflate, Random, Scheduler, Signer, Verifier } 
 import type { Receipt } from '../../kernel/receipt.ts';
 import { type Hash, type Head, hash, noHash, seq } from '../../kernel/units.ts';
 import type { ControlReplica } from './control.ts';
+import { sqliteFailure } from './database.ts';
 import { extractImage, type StateImage } from './image.ts';
 import type { Pusher } from './push-loop.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
@@ -96,10 +97,14 @@ export class Publisher {
    * @throws {FoldlogError} `misuse` nothing saved yet · `unavailable` relay away, head not committed in time or the copy dropped: try again later
    */
   publish(onFrozen: () => void = () => undefined): Promise<Published> {
-    this.#running ??= this.#publish(onFrozen).finally(() => {
-      this.#running = undefined;
-      this.#pusher.cutAt(undefined);
-    });
+    this.#running ??= this.#publish(onFrozen)
+      .catch((error: unknown) => {
+        throw sqliteFailure(error, `checkpoint of ${this.#store.identity.kind}/${this.#store.identity.name}`);
+      })
+      .finally(() => {
+        this.#running = undefined;
+        this.#pusher.cutAt(undefined);
+      });
     return this.#running;
   }
 

@@ -168,10 +168,8 @@ export class Pusher {
         }),
       );
     }
-    await this.#store.mutex.own('other', () =>
-      this.#store.db.transaction(() => {
-        this.#store.log.putReceipt(receipt, bytes);
-      }),
+    const covered = await this.#store.mutex.own('other', () =>
+      this.#store.db.transaction(() => this.#store.log.putReceipt(receipt, bytes)),
     );
     try {
       await this.#store.flush();
@@ -180,6 +178,7 @@ export class Pusher {
     }
     // Durable now: only here does "committed" move.
     this.#receipt = { bytes, receipt };
+    covered.take();
     if (receipt.head.seq === this.#cutAt) this.#cutReceipt = receipt;
     this.#become({ kind: 'idle' }, 'idle');
     this.#events.onCommitted(receipt.head);

@@ -3,7 +3,7 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { type CommitGroup, lastSeqOf } from '../../kernel/commit-group.ts';
-import { type ControlState, type ShardEntry, shardOf, signatoryOf } from '../../kernel/control/fold.ts';
+import { type ControlState, cutAbove, type ShardEntry, shardOf, signatoryOf } from '../../kernel/control/fold.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import { type FenceObject, openingOf, verifyFence } from '../../kernel/fence.ts';
@@ -188,6 +188,15 @@ export class Replica {
     return this.#foldFrom(run, start, object);
   }
 
+  /**
+   * Whether groups are folded here that a cut left out: read before the cut was known, from a relay that hid its fence. Nothing can take them out of the
+   * tables again.
+   */
+  isAboveCut(state: ControlState): boolean {
+    const cut = cutAbove(state, this.identity.id, this.#cursor.epoch)?.cut;
+    return cut !== undefined && this.#cursor.head.seq > cut.seq;
+  }
+
   /** Why the next run cannot be taken yet, while that is so: a fence stands and this control log has no cut for it. */
   waiting(state: ControlState): FoldlogError | undefined {
     if (!this.#cursor.isFenced || writerOpen(shardOf(state, this.identity.id), this.#cursor.epoch)) return undefined;
@@ -227,7 +236,12 @@ export class Replica {
   }
 
   checkpointWal(): void {
-    if (this.#pool.backend === 'opfs-pool') this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (this.#pool.backend !== 'opfs-pool') return;
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      throw this.#db.failure(error, this.file);
+    }
   }
 
   close(): void {

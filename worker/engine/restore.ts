@@ -19,6 +19,7 @@ import type { Database } from './database.ts';
 import { type FoldedGroup, Folder } from './fold.ts';
 import { nextFile } from './generations.ts';
 import { imageDdl } from './image.ts';
+import { forgetCounts } from './queue-count.ts';
 import { copyTable, foldNext, localTables, type Rebuilt } from './rebuild.ts';
 import { answerOrThrow } from './relay-client.ts';
 import { type Cursor, cursorAtGenesis } from './replica.ts';
@@ -158,6 +159,7 @@ async function fill(
       at = foldNext({ db, file: to.file }, folder, at.seq, (folded) => noteMoves(db, definition, folded));
     const logged = reached.seq > ownHead.seq ? reached : ownHead;
     if (!isSameHead(logged, goal.head)) await fetchRest(source, from, goal.head, { db, folder, head: logged, checkpoint });
+    forgetCounts(new Meta(db));
     goal.settle(new Meta(db));
     db.exec('COMMIT');
   } catch (error) {

@@ -9,6 +9,7 @@ import {
   gatherMsMax,
   relaxedMsMax,
   relaxedOpsMax,
+  reopenAfterMs,
   signMsMax,
   transactionBytesMax,
   transactionCallsMax,
@@ -93,20 +94,25 @@ export class SaveQueue {
   readonly #store: ShardStore;
   readonly #believed: () => Believed;
   readonly #onSaved: () => void;
+  /** Told how long the reducers of a transaction took, ms. */
+  readonly #onFold: (ms: number) => void;
   readonly #waiting: Waiting[] = [];
   #isRunning = false;
   /** The connection is closed and its file did not open again: the next transaction tries to. */
   #isLost = false;
   #stopped: FoldlogError | undefined;
   #held: FoldlogError | undefined;
+  /** Ends the wait for the next try to open it. */
+  #reopening: (() => void) | undefined;
   /** Ends the wait for the flush that follows relaxed saves. */
   #flushing: (() => void) | undefined;
 
-  constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void) {
+  constructor(ports: SavePorts, store: ShardStore, believed: () => Believed, onSaved: () => void, onFold: (ms: number) => void) {
     this.#ports = ports;
     this.#store = store;
     this.#believed = believed;
     this.#onSaved = onSaved;
+    this.#onFold = onFold;
   }
 
   /**
@@ -149,6 +155,7 @@ export class SaveQueue {
   stop(error: FoldlogError): void {
     this.#stopped = error;
     this.#flushing?.();
+    this.#reopening?.();
     for (const call of this.#waiting.splice(0)) call.reject(error);
   }
 
@@ -249,6 +256,7 @@ export class SaveQueue {
       store.db.run('BEGIN IMMEDIATE'); // b
       calls = this.#withoutAnswered(taken);
       let head = store.head;
+      const foldFrom = this.#ports.clock.ticks();
       for (const [i, call] of calls.entries()) {
         const at = { isShared: calls.length > 1, isLast: i === calls.length - 1 };
         const done = await this.#foldCall(call, ahead, head, believed, at); // c
@@ -256,6 +264,7 @@ export class SaveQueue {
         landed.push(done);
         head = headOf(done.group);
       }
+      this.#onFold(this.#ports.clock.ticks() - foldFrom);
       const last = landed.at(-1);
       if (last === undefined) {
         store.db.rollback();
@@ -438,6 +447,7 @@ export class SaveQueue {
     } catch (reopenError) {
       const unknown = failure.kind === 'unknown' ? failure : this.#unknown(reopenError);
       this.#isLost = true;
+      this.#reopenSoon();
       for (const call of open) call.reject(unknown);
       return false;
     }
@@ -454,6 +464,20 @@ export class SaveQueue {
       for (const call of calls) call.reject(unknown);
       return false;
     }
+  }
+
+  /** The next save may be long in coming, and reading and sending wait for the connection too. */
+  #reopenSoon(): void {
+    if (this.#reopening !== undefined || this.#stopped !== undefined) return;
+    this.#reopening = this.#ports.scheduler.after(reopenAfterMs, () => {
+      this.#reopening = undefined;
+      void this.#store.mutex.own('other', async () => {
+        if (!this.#isLost || this.#stopped !== undefined) return;
+        if (await this.#recover([]))
+          this.#onSaved(); // groups whose outcome was unknown may be there
+        else this.#reopenSoon();
+      });
+    });
   }
 
   #unknown(cause: unknown): FoldlogError {

@@ -91,6 +91,15 @@ export function setPragmas(db: Database, pool: StoragePool): void {
 }
 
 /**
+ * What a file that was opened shows may be written and not flushed: by a process that ended in between, or because its flush failed, after which a later
+ * flush proves nothing. Moved into the main file it is written anew and flushed, before anybody is answered by it, it is sent away, or another commit
+ * follows it in the WAL (wal-frames.ts).
+ */
+export function putOnDisk(db: Database, pool: StoragePool): void {
+  if (pool.backend === 'opfs-pool') db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+}
+
+/**
  * Creates the file with its tables in one transaction: after a kill there is no file, an empty one, or all of it.
  * `nonce` is there for a shard made here: the file alone can then restore its control act (adopt.ts).
  */

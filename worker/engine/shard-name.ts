@@ -6,7 +6,7 @@ import { type ControlState, deviceOf, shardNamed } from '../../kernel/control/fo
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { PublicKey, ShardId } from '../../kernel/units.ts';
 import { lostShard } from './loss.ts';
-import { takingOver } from './take-over.ts';
+import { takingOver } from './take-over-calls.ts';
 
 /** @throws {FoldlogError} `misuse` `notAllowed`, `notWriter` · `unavailable` `takingOver`: this device is taking it over · what loss.ts says of a shard that was this device's */
 export function requireFreeName(

@@ -96,7 +96,7 @@ export class ShardSenders {
       name: store.identity.name,
       savedSeq: store.head.seq,
       committedSeq: pusher.committed.seq,
-      pending: store.log.pending(pusher.committed.seq),
+      pending: store.log.pending(),
       push: pusher.state,
       why,
     }));

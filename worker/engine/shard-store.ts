@@ -1,6 +1,7 @@
 // One own shard while it is open: its connection, the chain head in memory, and the mutex that every use of the connection goes through.
 // Knows how to throw the connection away and reopen the file, which is what an unknown outcome asks for (decision 0002).
 
+import { FoldlogError } from '../../kernel/errors.ts';
 import type { Head } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { ChainLog } from './chain-log.ts';
@@ -10,7 +11,7 @@ import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
 import { Outbox } from './outbox.ts';
 import type { SchemaStanding } from './schema-file.ts';
-import { type OpenedFile, openShardFile, pageBytes, type ShardIdentity } from './shard-file.ts';
+import { type OpenedFile, openShardFile, pageBytes, putOnDisk, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** A main file that does not change while it stands. */
@@ -36,6 +37,8 @@ export class ShardStore {
   #folder: Folder;
   #head: Head;
   #standing: SchemaStanding;
+  /** Why there is no connection. */
+  #lost: FoldlogError | undefined;
   /** Ops of relaxed saves that a power cut may still take. */
   #exposedOps = 0;
   /** The look that wants the main file unchanged, while one does. */
@@ -79,11 +82,15 @@ export class ShardStore {
     return this.#file;
   }
 
+  /** @throws {FoldlogError} `unavailable` `reopenFailed` while there is no connection; the save queue tries to get one (save.ts) */
   get db(): Database {
+    if (this.#lost !== undefined) throw this.#lost;
     return this.#db;
   }
 
+  /** @throws {FoldlogError} as `db` */
   get log(): ChainLog {
+    if (this.#lost !== undefined) throw this.#lost;
     return this.#log;
   }
 
@@ -91,6 +98,7 @@ export class ShardStore {
     return this.#outbox;
   }
 
+  /** Ops are checked by it without a connection, too. */
   get folder(): Folder {
     return this.#folder;
   }
@@ -150,10 +158,15 @@ export class ShardStore {
     } catch {
       // A connection in an unknown state may refuse to close; its file handle is released all the same.
     }
-    await this.#pool.revert(this.file);
-    this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-    const { db, standing } = await openSound(this.#pool, this.file, this.definition, this.identity);
-    this.#use(db, standing);
+    try {
+      await this.#pool.revert(this.file);
+      this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
+      const { db, standing } = await openSound(this.#pool, this.file, this.definition, this.identity);
+      this.#use(db, standing);
+    } catch (cause) {
+      this.#lost = notOpen(cause, this.file);
+      throw cause;
+    }
   }
 
   /** After the tables were brought up, durably. In a turn of the mutex. */
@@ -177,6 +190,7 @@ export class ShardStore {
 
   #use(db: Database, standing: SchemaStanding): void {
     this.#frozen = undefined; // another connection has changed the main file, and has settings of its own
+    this.#lost = undefined;
     this.#db = db;
     this.#standing = standing;
     this.#log = new ChainLog(db);
@@ -188,9 +202,14 @@ export class ShardStore {
 
   /** Moves all committed pages into the main file, so that an immutable look at it sees them (across.ts, image.ts). Ends what was frozen. */
   checkpointWal(): void {
+    const { db } = this; // not while there is no connection
     if (this.#pool.backend !== 'opfs-pool') return;
     this.#thaw();
-    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    try {
+      db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch (error) {
+      throw db.failure(error, this.file);
+    }
   }
 
   /**
@@ -243,11 +262,22 @@ export class ShardStore {
   }
 }
 
+const notOpen = (cause: unknown, where: string): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'reopenFailed',
+    found: cause instanceof Error ? cause.message : String(cause),
+    expected: 'the shard file to open again',
+    todo: 'it is tried again by itself; if it stays so, open the workspace again',
+    cause,
+  });
+
 async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<OpenedFile> {
   const opened = await openShardFile(pool, file, definition, identity);
   const { db } = opened;
   try {
     requireSoundEnd(db, identity, file);
+    putOnDisk(db, pool);
     return opened;
   } catch (error) {
     const failure = db.openingFailure(error, file);

@@ -3,9 +3,9 @@
 // and says so. Decisions 0006 and 0009.
 
 import type { SAHPoolUtil, Sqlite3Static } from '@sqlite.org/sqlite-wasm';
-import type { Bytes } from '../../kernel/bytes.ts';
+import { type Bytes, isSameBytes, utf8 } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { Database } from './database.ts';
+import { Database, sqliteFailure } from './database.ts';
 import { requireSoundSlots, type SlotFolder } from './pool-slots.ts';
 import { judgeWal } from './wal-frames.ts';
 
@@ -84,7 +84,11 @@ export async function openSahPool(sqlite3: Sqlite3Static, directory: string, roo
 
 function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
   const openAs = (file: string, flags: 'w' | 'cw'): Database =>
-    new Database(sqlite3, new sqlite3.oo1.DB({ filename: file, flags, vfs: util.vfsName }), file);
+    new Database(
+      sqlite3,
+      hosted(file, flags, () => new sqlite3.oo1.DB({ filename: file, flags, vfs: util.vfsName })),
+      file,
+    );
   const has = (file: string): boolean => util.getFileNames().includes(file);
   return {
     backend: 'opfs-pool',
@@ -93,7 +97,11 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
     has,
     files: () => util.getFileNames(),
     async reserve(count) {
-      await util.reserveMinimumCapacity(util.getFileCount() + count * slotsPerFile + slotsSpare);
+      try {
+        await util.reserveMinimumCapacity(util.getFileCount() + count * slotsPerFile + slotsSpare);
+      } catch (error) {
+        throw poolFailure(error, 'slots of the pool');
+      }
     },
     async open(file) {
       requireFile(has(file), file);
@@ -107,7 +115,12 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
     },
     async importImage(file, image) {
       requireFree(has(file), file);
-      await util.importDb(file, image);
+      const isDatabase = image.length % 512 === 0 && isSameBytes(image.subarray(0, 16), databaseMagic);
+      try {
+        await util.importDb(file, image);
+      } catch (error) {
+        throw isDatabase ? poolFailure(error, file) : error; // no room is not a bad image
+      }
     },
     exportImage: async (file) => util.exportFile(file) as Bytes,
     remove(file) {
@@ -121,6 +134,27 @@ function sahPool(sqlite3: Sqlite3Static, util: SAHPoolUtil): DurablePool {
     },
   };
 }
+
+const databaseMagic = utf8('SQLite format 3\0');
+
+/** Naming a new file writes the head of its slot, which can fail like any write. */
+function hosted<T>(file: string, flags: 'w' | 'cw', work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw flags === 'cw' ? poolFailure(error, file) : sqliteFailure(error, file);
+  }
+}
+
+/** What the pool could not do: said by SQLite's code, or by the browser's own error where no SQLite stands between. */
+function poolFailure(error: unknown, where: string): FoldlogError {
+  const code = (error as { readonly resultCode?: unknown } | null)?.resultCode;
+  if (error instanceof FoldlogError || (typeof code === 'number' && (code & 0xff) !== cannotOpen)) return sqliteFailure(error, where);
+  const found = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new FoldlogError('storageFull', { where, reason: 'writeFailed', found, expected: 'room to write', cause: error });
+}
+
+const cannotOpen = 14;
 
 /** SQLite would drop the commits behind the damage without a word, and go on from an older state. */
 function requireWholeWal(bytes: Uint8Array, wal: string): void {

@@ -125,23 +125,35 @@ export class Stranding {
     const store = this.#store;
     const kept = await this.#kept(cut);
     if (isSameHead(kept, store.head)) return;
-    await store.mutex.own('other', async () => {
-      store.db.transaction(() => {
-        const by = { cut: cut.seq, controlSlot, destination };
-        const said = saidBelow(store, kept.seq);
-        store.outbox.strand({ shard: store.identity.id, epoch: closed, kept, by, time: this.#ports.clock.now() });
-        const meta = new Meta(store.db);
-        if (said !== undefined) noteUnsaid(meta, said);
-        meta.set('fencedEpoch', closed);
-        // The state still holds what moved: whatever happens next, it is restored first.
-        meta.set('strandedEpoch', closed);
-        if ((meta.number('idsUpTo') ?? 0) > kept.seq) meta.set('idsUpTo', kept.seq);
-      });
-      await store.flush();
-      store.reread();
+    await this.#durably(() => {
+      const by = { cut: cut.seq, controlSlot, destination };
+      const said = saidBelow(store, kept.seq);
+      store.outbox.strand({ shard: store.identity.id, epoch: closed, kept, by, time: this.#ports.clock.now() });
+      const meta = new Meta(store.db);
+      if (said !== undefined) noteUnsaid(meta, said);
+      meta.set('fencedEpoch', closed);
+      // The state still holds what moved: whatever happens next, it is restored first.
+      meta.set('strandedEpoch', closed);
+      if ((meta.number('idsUpTo') ?? 0) > kept.seq) meta.set('idsUpTo', kept.seq);
     });
     this.#become({ kind: 'stranded', found: `${store.outbox.counts().waiting} groups above seq ${cut.seq}` });
     this.#hooks.onStranded(closed, kept.seq);
+  }
+
+  /** One transaction, on disk when this resolves. When it fails nobody knows whether it was written: the file says, and the next round goes on from there. */
+  #durably(work: () => void): Promise<void> {
+    const store = this.#store;
+    return store.mutex.own('other', async () => {
+      try {
+        await store.makeDurable();
+        store.db.transaction(work);
+        await store.flush();
+        store.reread();
+      } catch (error) {
+        await store.reopen();
+        throw error;
+      }
+    });
   }
 
   /** The last place of the own log that is in the committed chain up to the cut. */
@@ -183,11 +195,7 @@ export class Stranding {
     const isStranded = new Meta(store.db).number('strandedEpoch') === closed;
     if (!isStranded && isSameHead(store.head, newest.cut)) {
       // Nothing of the state has to go, and nothing is missing: the file itself goes on.
-      await store.mutex.own('other', async () => {
-        store.db.transaction(() => settle(new Meta(store.db)));
-        await store.flush();
-        store.reread();
-      });
+      await this.#durably(() => settle(new Meta(store.db)));
     } else {
       const source = this.#host.source();
       const start = await findStart(source, store, newest.cut);

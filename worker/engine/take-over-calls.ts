@@ -1,5 +1,5 @@
-// What a person asks for and waits on: taking a shard over, and revoking a device. The driver that does it, and goes on by itself once it was begun, is
-// take-over.ts; here is what must hold before it begins, and when a call is answered.
+// Taking over and revoking as the API calls them: asks what the log would refuse before anything is sent, readies the shard, notes the intent and waits
+// for its end. A call that is cut off leaves the note; the same call again joins what goes on (take-over.ts).
 
 import { bytesToHex, isSameBytes } from '../../kernel/bytes.ts';
 import { isRoleAtLeast } from '../../kernel/control/acts.ts';
@@ -10,39 +10,49 @@ import type { Scheduler, Signer } from '../../kernel/ports.ts';
 import { type ControlReplica, linkError } from './control.ts';
 import type { Follower } from './follow.ts';
 import { type Intent, revokeOf, takeOverOf } from './intents.ts';
-import type { Loop } from './loop.ts';
 import type { OwnShard } from './own-shard.ts';
-import type { OwnShards } from './own-shards.ts';
-import { type TakeOvers, takingOver } from './take-over.ts';
+import type { TakeOvers } from './take-over.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
 
-export interface TakeOverCallsAt {
+export interface TakeOverHost {
+  readonly scheduler: Scheduler;
+  readonly signer: Signer;
   readonly file: WorkspaceFile;
   readonly control: ControlReplica;
-  readonly own: OwnShards;
-  /** Undefined in a workspace without a relay. */
-  readonly driver: TakeOvers | undefined;
-  readonly follower: Follower | undefined;
-  readonly followLoop: Loop;
-  readonly takeOverLoop: Loop;
+  readonly follower: Follower;
+  readonly driver: TakeOvers;
+  readonly engine: {
+    openShard(kind: string, name: string): Promise<string>;
+    shard(handle: string): OwnShard;
+    follow(pattern: string): Promise<void>;
+    wake(atOnce: boolean): void;
+    readonly isClosing: boolean;
+  };
 }
 
-export class TakeOverCalls {
-  readonly #ports: { readonly scheduler: Scheduler; readonly signer: Signer };
-  readonly #at: TakeOverCallsAt;
-  #isClosing = false;
+/** Between two looks at how far it is: what is waited for takes several requests, and wakes who does the next step by itself. */
+const pauseMs = 20;
+const pausesPerWake = 50;
 
-  constructor(ports: { readonly scheduler: Scheduler; readonly signer: Signer }, at: TakeOverCallsAt) {
-    this.#ports = ports;
-    this.#at = at;
+export class TakeOverCalls {
+  readonly #host: TakeOverHost;
+  #pauses = 0;
+
+  constructor(host: TakeOverHost) {
+    this.#host = host;
   }
 
-  /** Throws as `Engine.takeOver`. */
+  /**
+   * Makes this device the writer of a shard, whoever wrote it: fence, cut, and its own file from the shard's replica. Resolves with the handle when it
+   * saves there. Of a shard of its own it begins a new epoch with the same key; all it saved must be committed first.
+   * @throws {FoldlogError} `misuse` `notAllowed` · `unavailable`: once it was begun it goes on by itself, asking again waits for it · `fenced` `takenMeanwhile`
+   */
   async takeOver(kind: string, name: string): Promise<string> {
     const where = `take over ${kind}/${name}`;
-    const { driver, state } = await this.#requireTakeOvers(where);
+    const { driver } = this.#host;
+    const state = await this.#currentState(where);
     const entry = shardNamed(state, kind, name);
-    const me = deviceOf(state, keyIdOf(this.#ports.signer.publicKey));
+    const me = deviceOf(state, keyIdOf(this.#host.signer.publicKey));
     if (entry === undefined) {
       throw FoldlogError.misuse({
         where,
@@ -59,29 +69,34 @@ export class TakeOverCalls {
         expected: 'its writer, an admin or an owner',
       });
     }
-    const isOwn = this.#at.file.shards().some(({ hold, id }) => hold === 'own' && isSameBytes(id, entry.id));
-    const own = isOwn ? this.#at.own.shard(await this.#at.own.open(kind, name)) : undefined;
+    const isOwn = this.#host.file.shards().some(({ hold, id }) => hold === 'own' && isSameBytes(id, entry.id));
+    const own = isOwn ? this.#host.engine.shard(await this.#host.engine.openShard(kind, name)) : undefined;
     if (driver.intents.takeOver(entry.id)?.refused !== undefined) driver.intents.drop(takeOverOf(entry.id));
     if (driver.intents.takeOver(entry.id) === undefined) {
       if (own === undefined) await this.#untilLevel(entry, where);
       else if (own.closed?.kind !== 'fenced') await this.#untilCommitted(own, where); // what stands above the cut strands, and is saved again
       driver.intents.put(takeOverOf(entry.id));
-      await this.#at.file.flush();
+      await this.#host.file.flush();
     }
     try {
-      await this.#untilDone(driver, takeOverOf(entry.id), where);
+      await this.#untilDone(takeOverOf(entry.id), where);
     } finally {
       if (driver.intents.takeOver(entry.id) === undefined) own?.resumeSaves();
     }
-    return this.#at.own.open(kind, name);
+    return this.#host.engine.openShard(kind, name);
   }
 
-  /** Throws as `Engine.revoke`. */
+  /**
+   * Ends what a device may do, in one entry with a cut of every shard it writes: nobody writes those until somebody takes them over. Resolves when the
+   * entry is in the control log.
+   * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
+   */
   async revoke(device: string): Promise<void> {
     const where = `revoke ${device.slice(0, 8)}`;
-    const { driver, state } = await this.#requireTakeOvers(where);
+    const { driver } = this.#host;
+    const state = await this.#currentState(where);
     const target = [...state.devices.values()].find(({ id }) => bytesToHex(id) === device);
-    const me = deviceOf(state, keyIdOf(this.#ports.signer.publicKey));
+    const me = deviceOf(state, keyIdOf(this.#host.signer.publicKey));
     const refusal = revokeRefusal(state, me, target);
     if (refusal !== undefined || target === undefined) {
       throw FoldlogError.misuse({
@@ -93,23 +108,15 @@ export class TakeOverCalls {
     }
     if (driver.intents.find(revokeOf(target.id))?.refused !== undefined) driver.intents.drop(revokeOf(target.id));
     if (driver.intents.find(revokeOf(target.id)) === undefined) driver.intents.put(revokeOf(target.id));
-    await this.#at.file.flush();
-    await this.#untilDone(driver, revokeOf(target.id), where);
+    await this.#host.file.flush();
+    await this.#untilDone(revokeOf(target.id), where);
   }
 
-  /** Whoever waits is told that it goes on without them. */
-  close(): void {
-    this.#isClosing = true;
-  }
-
-  /** Judged by the control log as it is now. */
-  async #requireTakeOvers(where: string): Promise<{ readonly driver: TakeOvers; readonly state: ControlState }> {
-    const { workspace } = this.#at.control;
-    if (workspace !== undefined && this.#at.driver !== undefined) await this.#at.control.pullWith(this.#ports.signer, workspace);
-    const { state } = this.#at.control;
-    if (this.#at.driver === undefined)
-      throw FoldlogError.misuse({ where, reason: 'noRelay', found: 'a workspace without a relay', expected: 'one' });
-    if (state?.relay !== undefined) return { driver: this.#at.driver, state };
+  /** The control log as it is now. */
+  async #currentState(where: string): Promise<ControlState> {
+    const { control, signer } = this.#host;
+    const state = control.workspace === undefined ? undefined : await control.pullWith(signer, control.workspace);
+    if (state?.relay !== undefined) return state;
     throw new FoldlogError('unavailable', {
       where,
       reason: 'notSynced',
@@ -120,18 +127,15 @@ export class TakeOverCalls {
 
   /** A shard that is taken over is read to its end first: its replica becomes the own shard. */
   async #untilLevel(entry: ShardEntry, where: string): Promise<void> {
-    const isHeld = this.#at.file.shards().some(({ id }) => isSameBytes(id, entry.id));
-    if (!isHeld) {
-      this.#at.follower?.addRule(`${entry.kind}/${entry.name}`);
-      await this.#at.file.flush();
-    }
+    const isHeld = this.#host.file.shards().some(({ id }) => isSameBytes(id, entry.id));
+    if (!isHeld) await this.#host.engine.follow(`${entry.kind}/${entry.name}`);
     for (;;) {
-      const found = this.#at.follower?.statuses().find(({ kind, name }) => kind === entry.kind && name === entry.name);
+      const found = this.#host.follower.statuses().find(({ kind, name }) => kind === entry.kind && name === entry.name);
       if (found?.bootstrap.isLevel === true) return;
-      const failure = found?.stopped ?? this.#at.follower?.failures()[0];
+      const failure = found?.stopped ?? this.#host.follower.failures()[0];
       if (failure !== undefined && failure.reason !== 'noCutYet') throw failure;
-      if (this.#at.control.link.kind === 'offline') throw linkError(this.#at.control.link, where);
-      await this.#pauseFor(this.#at.followLoop);
+      if (this.#host.control.link.kind === 'offline') throw linkError(this.#host.control.link, where);
+      await this.#pause();
     }
   }
 
@@ -140,21 +144,17 @@ export class TakeOverCalls {
     if (own.closed !== undefined) throw own.closed;
     own.pauseSaves(takingOver(where));
     try {
+      own.wake(true);
       for (;;) {
         const { seq } = await own.store.mutex.own('other', () => own.store.head);
         if (own.committed.seq === seq) return;
         const { pushState } = own;
         if (pushState.kind === 'stopped') throw pushState.error;
-        if (pushState.kind === 'waiting') {
-          throw new FoldlogError('unavailable', {
-            where,
-            reason: 'notCommitted',
-            found: pushState.found,
-            expected: 'everything saved committed first',
-          });
+        if (own.isPushIdle) {
+          const found = pushState.kind === 'waiting' ? pushState.found : `${seq - own.committed.seq} ops on their way`;
+          throw new FoldlogError('unavailable', { where, reason: 'notCommitted', found, expected: 'everything saved committed first' });
         }
-        own.wake(true);
-        await this.#pauseFor(undefined);
+        await this.#pause();
       }
     } catch (error) {
       own.resumeSaves();
@@ -162,32 +162,45 @@ export class TakeOverCalls {
     }
   }
 
-  async #untilDone(driver: TakeOvers, intent: Intent, where: string): Promise<void> {
+  async #untilDone(intent: Intent, where: string): Promise<void> {
+    const { driver } = this.#host;
+    driver.forgetTrouble(intent);
+    this.#host.engine.wake(true);
     for (;;) {
       const noted = driver.intents.find(intent);
-      if (noted === undefined) return this.#at.file.flush();
+      if (noted === undefined) return this.#host.file.flush();
       if (noted.refused !== undefined) {
         // Told once. A fence that stands keeps its shard closed, so that note stays and is taken up when it is asked for again.
         if (noted.fences.every(({ object }) => object === undefined)) driver.intents.drop(intent);
-        await this.#at.file.flush();
+        await this.#host.file.flush();
         throw FoldlogError.misuse({ where, reason: 'refused', found: noted.refused, expected: 'a take-over the relay takes' });
       }
       const trouble = driver.trouble(intent);
       if (trouble !== undefined) {
         if (noted.fences.length === 0) driver.intents.drop(intent); // nothing was sent
-        await this.#at.file.flush();
+        await this.#host.file.flush();
         throw trouble;
       }
-      if (this.#isClosing) throw takingOver(where);
-      await this.#pauseFor(this.#at.takeOverLoop);
+      if (this.#host.engine.isClosing) throw takingOver(where);
+      await this.#pause();
     }
   }
 
-  async #pauseFor(loop: Loop | undefined): Promise<void> {
-    loop?.wake(true);
-    await new Promise<void>((resolve) => this.#ports.scheduler.after(20, resolve));
+  async #pause(): Promise<void> {
+    if (++this.#pauses % pausesPerWake === 0) this.#host.engine.wake(true); // somebody waits for it: loops that back off try sooner
+    await new Promise<void>((resolve) => this.#host.scheduler.after(pauseMs, resolve));
   }
 }
+
+export const takingOver = (where: string): FoldlogError =>
+  new FoldlogError('unavailable', {
+    where,
+    reason: 'takingOver',
+    retry: 'later',
+    found: 'a take-over that is under way',
+    expected: 'its end',
+    todo: 'it goes on by itself when the relay answers; try again then',
+  });
 
 /** What the log would say: asked before a fence stands. */
 function revokeRefusal(state: ControlState, by: Device | undefined, target: Device | undefined): string | undefined {

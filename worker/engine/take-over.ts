@@ -54,6 +54,11 @@ export class TakeOvers {
     return this.#troubles.get(intentName(intent));
   }
 
+  /** Before somebody waits anew: an older failure is not the answer to that. */
+  forgetTrouble(intent: Intent): void {
+    this.#troubles.delete(intentName(intent));
+  }
+
   /** One more step of everything that is noted. */
   async round(): Promise<RoundEnd> {
     const { state } = this.#control;
@@ -76,7 +81,7 @@ export class TakeOvers {
     return end;
   }
 
-  /** True when there is more to do at once. */
+  /** True when there is more to do at once: never for what others have to end, the follower or the own shard. */
   async #step(intent: Intent, state: ControlState): Promise<boolean> {
     if (this.#isOver(intent, state)) return false;
     const fences: FenceNote[] = [];
@@ -107,7 +112,6 @@ export class TakeOvers {
     if (ours === undefined) return false;
     // Promoted by the follower, or entered by the own shard, which drop the note; unless somebody took over from us meanwhile.
     if (ours.epoch < entry.epoch) throw takenMeanwhile(entry);
-    this.#onDone();
     return true;
   }
 
@@ -149,6 +153,7 @@ export class TakeOvers {
     const before = this.#control.head;
     const state = await this.#control.pullWith(this.#ports.signer, this.#control.workspace ?? requireWorkspace());
     if (answer.kind === 'refused' && answer.error.reason !== 'fenceMoved' && isSameBytes(before, state.head)) throw answer.error;
+    if (answer.kind === 'ok') this.#onDone();
     return true;
   }
 
@@ -254,16 +259,6 @@ function requireWorkspace(): never {
 
 const unreachable = (where: string, found: string): FoldlogError =>
   new FoldlogError('unavailable', { where, reason: 'relayUnreachable', found, expected: 'an answer of the relay' });
-
-export const takingOver = (where: string): FoldlogError =>
-  new FoldlogError('unavailable', {
-    where,
-    reason: 'takingOver',
-    retry: 'later',
-    found: 'a take-over that is under way',
-    expected: 'its end',
-    todo: 'it goes on by itself when the relay answers; try again then',
-  });
 
 const takenMeanwhile = (entry: ShardEntry): FoldlogError =>
   new FoldlogError('fenced', {

@@ -29,7 +29,7 @@ export interface UpkeepStatus {
   readonly retryAtMs: number | undefined;
   /** The log here begins behind this seq; what was before is at the relay and in the checkpoint. */
   readonly baseSeq: number;
-  /** Stored bytes of the committed groups that are here, as last measured; undefined before the first receipt of this run. */
+  /** Stored bytes of the committed groups that are here, as last measured; undefined before the first receipt of this run and while it is truncated. */
   readonly logBytes: number | undefined;
   readonly fileBytes: number;
   /** Of pages that hold nothing, and are given back when it is worth it. */
@@ -55,14 +55,14 @@ export class Upkeep {
   readonly publisher: Publisher;
   readonly #truncator: Truncator;
   readonly #loop: Loop;
-  readonly #events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void };
+  readonly #events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void; readonly isThrottled: () => boolean };
   /** Held by whoever reads the whole log, and by truncating, which takes it away. */
   readonly #logTurn = new Mutex();
   #measured: { readonly db: unknown; readonly baseSeq: Seq; readonly upTo: Seq; readonly bytes: number } | undefined;
   #job: UpkeepJob = 'idle';
   #reason: string | undefined;
   #lastError: FoldlogError | undefined;
-  #isSuspect = false;
+  #suspicion: FoldlogError | undefined;
   #isDamaged = false;
   #isClosed = false;
 
@@ -71,7 +71,7 @@ export class Upkeep {
     pool: StoragePool,
     at: { readonly store: ShardStore; readonly pusher: Pusher; readonly control: ControlReplica },
     wakePush: () => void,
-    events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void },
+    events: { readonly onState: () => void; readonly onDamage: (error: FoldlogError) => void; readonly isThrottled: () => boolean },
   ) {
     this.#ports = ports;
     this.#store = at.store;
@@ -108,19 +108,23 @@ export class Upkeep {
   }
 
   /** Due since an earlier start, and perhaps nothing will be committed that would ask. */
-  wakeIfMoved(): void {
-    if (this.#isClosed || !this.#store.db.isOpen) return;
-    const facts = this.#publishFacts();
-    if (facts.movedSeq > facts.checkpointSeq) this.wake();
+  async wakeIfMoved(): Promise<void> {
+    const isDue = await this.#turns.own('look', () => {
+      const { movedSeq, checkpointSeq } = this.#publishFacts();
+      return !this.#isClosed && movedSeq > checkpointSeq;
+    });
+    if (isDue) this.wake();
   }
 
-  /** @throws {FoldlogError} see publish.ts */
-  publish(): Promise<Published> {
+  /** @throws {FoldlogError} see publish.ts; what an audit found and nothing has put right */
+  async publish(): Promise<Published> {
+    if (this.#suspicion !== undefined) throw this.#suspicion;
     return this.#as('publishing', 'asked for', () => this.publisher.publish());
   }
 
-  /** Truncates now, whatever is due. @throws {FoldlogError} see truncate.ts */
-  truncate(): Promise<TruncateRun> {
+  /** Truncates now, whatever is due. @throws {FoldlogError} see truncate.ts; what an audit found and nothing has put right */
+  async truncate(): Promise<TruncateRun> {
+    if (this.#suspicion !== undefined) throw this.#suspicion;
     return this.#truncate('asked for');
   }
 
@@ -129,9 +133,9 @@ export class Upkeep {
     return this.#logTurn.own('other', work);
   }
 
-  /** While an audit's finding stands every byte is evidence: nothing is truncated. */
-  suspect(isDamaged: boolean): void {
-    this.#isSuspect = isDamaged;
+  /** While an audit's finding stands, nothing is signed over that state, and every byte is evidence. Undefined: nothing was found, or it was put right. */
+  suspect(finding: FoldlogError | undefined): void {
+    this.#suspicion = finding;
   }
 
   /** In a turn of the mutex. */
@@ -139,13 +143,14 @@ export class Upkeep {
     const { all, free } = this.#store.fileBytes();
     const meta = new Meta(this.#store.db);
     const noted = this.publisher.noted;
-    const logBytes = this.#measured?.bytes;
+    const baseSeq = this.#store.log.base.head.seq;
+    const logBytes = this.#measured?.baseSeq === baseSeq ? this.#measured.bytes : undefined;
     return {
       job: this.#job,
       reason: this.#reason,
       lastError: this.#lastError,
       retryAtMs: this.#loop.retryAt,
-      baseSeq: this.#store.log.base.head.seq,
+      baseSeq,
       logBytes,
       fileBytes: all,
       freeBytes: free,
@@ -170,20 +175,21 @@ export class Upkeep {
   }
 
   async #round(): Promise<RoundEnd> {
-    if (this.#isClosed || this.#pusher.receipt === undefined || this.#pusher.state.kind === 'stopped') return 'idle';
+    if (this.#isClosed || this.#suspicion !== undefined || this.#pusher.receipt === undefined || this.#pusher.state.kind === 'stopped')
+      return 'idle';
     try {
       const plan = planUpkeep(await this.#ofLog(() => this.#facts()));
       switch (plan.kind) {
         case 'wait':
           return 'idle';
         case 'publish':
+          if (this.#events.isThrottled()) return 'idle'; // the end of the throttle wakes this
           if (this.#pusher.state.kind === 'waiting') return 'idle'; // the relay is away; its next receipt wakes this
           // An earlier try may have come further than it knew.
           await this.#as('publishing', plan.reason, async () => (await this.publisher.settle()) || this.publisher.publish());
           return 'more';
         case 'truncate':
         case 'vacuum': {
-          if (this.#isSuspect) return 'idle';
           const { fromSeq, toSeq, freedBytes } = await this.#truncate(plan.reason);
           return toSeq > fromSeq || freedBytes > 0 ? 'more' : 'idle';
         }
@@ -196,7 +202,13 @@ export class Upkeep {
   }
 
   #truncate(reason: string): Promise<TruncateRun> {
-    return this.withWholeLog(() => this.#as('truncating', reason, () => this.#ofLog(() => this.#truncator.run())));
+    return this.withWholeLog(() =>
+      this.#as('truncating', reason, async () => {
+        const run = await this.#ofLog(() => this.#truncator.run());
+        await this.#measure();
+        return run;
+      }),
+    );
   }
 
   /** A log that does not verify is closed for saves, which would build on it, as when an audit finds it. */

@@ -8,7 +8,7 @@ import { parseCanonicalJson } from '../../kernel/op-body.ts';
 import { type ShardId, type Slot, shardId, slot, type WorkspaceId, workspaceId } from '../../kernel/units.ts';
 import type { Database } from './database.ts';
 import { requireSoundPages } from './log-check.ts';
-import { Meta, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
+import { Meta, putOnDisk, requireSchemaTexts, setExclusive, setPragmas } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 export const workspaceFileName = '/workspace.db';
@@ -63,6 +63,7 @@ export class WorkspaceFile {
       if (isEmpty) db.exec('PRAGMA page_size=8192; PRAGMA auto_vacuum=incremental');
       else requireSound(db);
       setPragmas(db, pool);
+      putOnDisk(db, pool);
       // New, or empty after a kill during its creation: nothing was ever answered from it.
       if (isEmpty) fill(db);
       return new WorkspaceFile(pool, db);
@@ -92,8 +93,10 @@ export class WorkspaceFile {
   }
 
   setWorkspace(workspace: WorkspaceId, expectedRelayKey?: Uint8Array): void {
-    this.#meta.set('workspace', workspace);
-    if (expectedRelayKey !== undefined) this.#meta.set('expectedRelayKey', expectedRelayKey);
+    this.#change(() => {
+      this.#meta.set('workspace', workspace);
+      if (expectedRelayKey !== undefined) this.#meta.set('expectedRelayKey', expectedRelayKey);
+    });
   }
 
   /** Only for a device that never became a member: nothing but the copied control log is lost. */
@@ -131,15 +134,17 @@ export class WorkspaceFile {
   }
 
   queueActs(acts: readonly Act[], entry?: Bytes): void {
-    this.db.run('INSERT INTO foldlog_act (acts, entry) VALUES (?, ?)', [JSON.stringify(actsToJson(acts)), entry ?? null]);
+    this.#change(() =>
+      this.db.run('INSERT INTO foldlog_act (acts, entry) VALUES (?, ?)', [JSON.stringify(actsToJson(acts)), entry ?? null]),
+    );
   }
 
   dropActs(id: number): void {
-    this.db.run('DELETE FROM foldlog_act WHERE id = ?', [id]);
+    this.#change(() => this.db.run('DELETE FROM foldlog_act WHERE id = ?', [id]));
   }
 
   refuseActs(id: number, reason: string): void {
-    this.db.run('UPDATE foldlog_act SET refused = ? WHERE id = ?', [reason, id]);
+    this.#change(() => this.db.run('UPDATE foldlog_act SET refused = ? WHERE id = ?', [reason, id]));
   }
 
   shards(): readonly HeldShard[] {
@@ -151,18 +156,18 @@ export class WorkspaceFile {
   }
 
   holdShard(shard: HeldShard): void {
-    this.db.run('INSERT OR IGNORE INTO foldlog_shard (id, kind, name, hold) VALUES (?, ?, ?, ?)', [
-      shard.id,
-      shard.kind,
-      shard.name,
-      shard.hold,
-    ]);
+    const { id, kind, name, hold } = shard;
+    this.#change(() =>
+      this.db.run('INSERT OR IGNORE INTO foldlog_shard (id, kind, name, hold) VALUES (?, ?, ?, ?)', [id, kind, name, hold]),
+    );
   }
 
   /** A shard whose file is gone, listed before or not. */
   loseShard(shard: Omit<HeldShard, 'hold'>): void {
-    this.holdShard({ ...shard, hold: 'lost' });
-    this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
+    this.#change(() => {
+      this.holdShard({ ...shard, hold: 'lost' });
+      this.db.run(`UPDATE foldlog_shard SET hold = 'lost' WHERE id = ?`, [shard.id]);
+    });
   }
 
   /** A shard that is this device's own from now on. */
@@ -194,7 +199,13 @@ export class WorkspaceFile {
   }
 
   addRule(pattern: string): void {
-    this.db.run('INSERT OR IGNORE INTO foldlog_rule (pattern) VALUES (?)', [pattern]);
+    this.#change(() => this.db.run('INSERT OR IGNORE INTO foldlog_rule (pattern) VALUES (?)', [pattern]));
+  }
+
+  /** Whole by itself, or part of the caller's transaction; either way a failure of the disk is typed before anybody outside sees it. */
+  #change(work: () => void): void {
+    if (this.db.isInTransaction) work();
+    else this.db.transaction(work);
   }
 
   close(): void {

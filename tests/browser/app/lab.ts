@@ -29,6 +29,7 @@ interface LabOptions {
   readonly allowMemory?: boolean;
   readonly onLoss?: OnLoss;
   readonly backends?: readonly Backend[];
+  readonly storageBytesMax?: number;
   /** Opens as the build before this one: its page and its worker. */
   readonly isOlder?: boolean;
 }

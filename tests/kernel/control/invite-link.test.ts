@@ -36,6 +36,8 @@ describe('invite link', () => {
     ['a character outside the alphabet', `${fragment.slice(0, -1)}=`],
     ['a letter that looks alike', fragment.replace(/.$/, 'А')],
     ['stray bits at the end of a part', fragment.replace(/.$/, 'B')],
+    ['a byte order mark behind the prefix', fragment.replace('invite.', 'invite.\ufeff')],
+    ['a space behind the prefix', fragment.replace('invite.', 'invite. ')],
     ['a mail program’s line break', `${fragment.slice(0, 60)}\n${fragment.slice(60)}`],
   ])('%s is refused, and no part of it is told', (_what, text) => {
     expect(() => decodeInvite(text)).toThrow(badInvite);

@@ -4,17 +4,20 @@
 import type { Endpoint } from 'comlink';
 import { hexToBytes } from '../../../kernel/bytes.ts';
 import { errorToPlain } from '../../../kernel/errors.ts';
+import type { PowerUse } from '../../../kernel/ports.ts';
 import { groupId } from '../../../kernel/units.ts';
 import type { OpInput } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
 import type { Row } from '../../engine/database.ts';
 import type { Engine } from '../../engine/engine.ts';
-import type { Bootstrap, GenesisConsent } from '../../engine/follow.ts';
+import type { GenesisConsent } from '../../engine/follow.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
+import type { MetricsReport } from '../../engine/metrics.ts';
 import type { OutboxItem } from '../../engine/outbox-acts.ts';
 import type { OwnShard } from '../../engine/own-shard.ts';
 import type { Published } from '../../engine/publish.ts';
+import type { Bootstrap } from '../../engine/replica-status.ts';
 import type { SaveSource } from '../../engine/save.ts';
 import type { EngineEvent } from '../../engine/status.ts';
 import { statusEveryMs } from '../bounds.ts';
@@ -28,6 +31,7 @@ import {
   statusToWire,
   type WorkerMessage,
 } from '../protocol.ts';
+import type { ToldPower } from '../told-power.ts';
 
 type SaveMessage = Extract<PageMessage, { readonly save: unknown }>['save'];
 
@@ -35,14 +39,16 @@ export class ClientSession implements EngineCalls {
   readonly #endpoint: Endpoint;
   /** @throws {FoldlogError} `unavailable` `handedOver` when this worker does not own the store */
   readonly #engine: () => Engine;
+  readonly #power: ToldPower;
   readonly #live = new Map<number, { readonly shard: OwnShard; readonly id: number }>();
   #isStatusWatched = false;
   #statusTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** Made before Comlink listens to the endpoint, so that what is not Comlink's never gets there. */
-  constructor(endpoint: Endpoint, engine: () => Engine) {
+  constructor(endpoint: Endpoint, engine: () => Engine, power: ToldPower) {
     this.#endpoint = endpoint;
     this.#engine = engine;
+    this.#power = power;
     endpoint.addEventListener('message', this.#hear as EventListener);
   }
 
@@ -58,6 +64,7 @@ export class ClientSession implements EngineCalls {
   pass(event: EngineEvent): void {
     if (event.kind === 'committed') this.tell({ kind: 'committed', shard: event.shard, seq: event.seq });
     if (event.kind === 'stranded') this.tell(event);
+    if (event.kind === 'alert') this.tell(event);
     this.#statusSoon(statusEveryMs);
   }
 
@@ -153,6 +160,17 @@ export class ClientSession implements EngineCalls {
     return answer(() => this.#engine().cancelGenesis(kind, name));
   }
 
+  takeOver(kind: string, name: string): Promise<Outcome<OpenedShard>> {
+    return answer(async () => {
+      const handle = await this.#engine().takeOvers.takeOver(kind, name);
+      return { handle, committedSeq: this.#engine().shard(handle).committed.seq };
+    });
+  }
+
+  revoke(device: string): Promise<Outcome<void>> {
+    return answer(() => this.#engine().takeOvers.revoke(device));
+  }
+
   readAcross(pattern: string, queries: readonly Sql[]): Promise<Outcome<readonly (readonly Row[])[]>> {
     return answer(() => this.#engine().readAcross(pattern, queries));
   }
@@ -166,6 +184,14 @@ export class ClientSession implements EngineCalls {
       this.#isStatusWatched = isWatched;
       if (isWatched) this.#statusSoon(0);
     });
+  }
+
+  metrics(): Promise<Outcome<MetricsReport>> {
+    return answer(() => this.#engine().metrics());
+  }
+
+  setPower(power: PowerUse): Promise<Outcome<void>> {
+    return answer(() => this.#power.tell(power));
   }
 
   sync(): Promise<Outcome<void>> {

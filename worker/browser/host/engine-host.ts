@@ -13,6 +13,7 @@ import { answer, type HostCalls, type Outcome, type StoreSettings, type TabCard,
 import { holdLock, storeLockName, whenFree } from '../store-lock.ts';
 import { ChannelEndpoint } from '../tabs/channel-endpoint.ts';
 import { clientLockName, lineName, type OwnerCard, type Presence, PresenceChannel } from '../tabs/presence.ts';
+import { ToldPower } from '../told-power.ts';
 import { ClientSession } from './client-session.ts';
 
 interface RemoteClient {
@@ -24,6 +25,7 @@ interface RemoteClient {
 export class EngineHost implements HostCalls {
   readonly #definitions: readonly ShardDefinition[];
   readonly #build: Build;
+  readonly #power = new ToldPower();
   readonly #ownPage: ClientSession;
   readonly #clients = new Map<string, RemoteClient>();
   #settings: StoreSettings | undefined;
@@ -74,7 +76,7 @@ export class EngineHost implements HostCalls {
     if (this.#stage === 'ended') return;
     this.#stage = 'opening';
     this.#sayWhere();
-    const engine = await openStore(prepared, settings, this.#definitions);
+    const engine = await openStore(prepared, settings, this.#definitions, this.#power);
     engine.onEvent((event) => {
       this.#ownPage.pass(event);
       for (const { session } of this.#clients.values()) session.pass(event);
@@ -132,7 +134,7 @@ export class EngineHost implements HostCalls {
   }
 
   #session(endpoint: Endpoint): ClientSession {
-    return new ClientSession(endpoint, () => {
+    const engine = (): Engine => {
       if (this.#engine !== undefined) return this.#engine;
       throw new FoldlogError('unavailable', {
         where: 'store',
@@ -140,7 +142,8 @@ export class EngineHost implements HostCalls {
         found: 'a worker that does not own the store any more',
         expected: 'its owner',
       });
-    });
+    };
+    return new ClientSession(endpoint, engine, this.#power);
   }
 
   /**

@@ -2,17 +2,21 @@
 
 import { assertNever, FoldlogError, plainToError } from '../../../kernel/errors.ts';
 import type { FormFactor } from '../../../kernel/limits.ts';
+import type { PowerUse } from '../../../kernel/ports.ts';
 import type { ShardDefinition } from '../../../shards/define.ts';
 import type { Sql } from '../../../shards/sql.ts';
-import type { Bootstrap, GenesisConsent } from '../../engine/follow.ts';
+import type { GenesisConsent } from '../../engine/follow.ts';
 import type { LiveSpec } from '../../engine/live.ts';
 import type { OnLoss } from '../../engine/loss.ts';
 import type { InviteOptions } from '../../engine/membership.ts';
+import type { AlertChange, MetricsReport } from '../../engine/metrics.ts';
+import type { Bootstrap } from '../../engine/replica-status.ts';
 import type { EngineStatus } from '../../engine/status.ts';
 import type { Backend } from '../../engine/storage-pool.ts';
 import { pollMsDefault } from '../bounds.ts';
 import { buildOf } from '../builds.ts';
-import { type News, statusFromWire } from '../protocol.ts';
+import { type News, type OpenedShard, statusFromWire } from '../protocol.ts';
+import { watchBattery } from './battery.ts';
 import type { Line } from './line.ts';
 import { EngineLink } from './link.ts';
 import type { LiveRows } from './live.ts';
@@ -38,6 +42,11 @@ export interface WorkspaceOptions<Definitions extends readonly ShardDefinition[]
    * from a checkpoint, and saving goes on under another name. `status().lost` names them.
    */
   readonly onLoss?: OnLoss;
+  /**
+   * Bytes this origin may hold before new saves are refused, typed (`storageFull` `quotaNear`); usual: 80 % of what the browser grants, which bounds it in
+   * any case. What was saved is kept and still sent, however long the queue.
+   */
+  readonly storageBytesMax?: number;
   /** How often the relay is asked for news, ms. */
   readonly pollMs?: number;
 }
@@ -78,6 +87,7 @@ export async function openWorkspace<const Definitions extends readonly ShardDefi
       allowMemory: options.allowMemory ?? false,
       backends: options.backends ?? backendsDefault,
       formFactor: formFactor(),
+      storageBytesMax: options.storageBytesMax,
       onLoss: options.onLoss ?? 'refuse',
     },
     onNews: (news) => (workspace === undefined ? early.push(news) : workspace.take(news)),
@@ -99,12 +109,19 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
   readonly #shards = new Map<string, Shard<ShardDefinition>>();
   readonly #live = new Map<number, LiveHeld>();
   readonly #statusListeners = new Set<(status: EngineStatus) => void>();
+  readonly #alertListeners = new Set<(change: AlertChange) => void>();
+  readonly #endBattery: () => void;
+  #power: PowerUse | undefined;
   #status: EngineStatus | undefined;
   #nextLive = 1;
 
   /** Made by `openWorkspace`. */
   constructor(link: EngineLink) {
     this.#link = link;
+    this.#endBattery = watchBattery((power) => {
+      this.#power = power;
+      this.#link.hint((engine) => engine.setPower(power));
+    });
     link.onEnd((error) => {
       for (const shard of this.#shards.values()) shard.noteClosed(error);
     });
@@ -131,7 +148,31 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
 
   /** Opens a shard this device writes, creating it when it is new. */
   async open<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string): Promise<Shard<ShardOfKind<Definitions, Kind>>> {
-    const opened = await this.#link.call('read', (engine) => engine.openShard(kind, name));
+    return this.#opened(kind, name, await this.#link.call('read', (engine) => engine.openShard(kind, name)));
+  }
+
+  /**
+   * Makes this device the writer of a shard that another writes, or wrote before it was lost or revoked; of its own shard it begins a new epoch with the
+   * same key. Resolves when it can save there. What the old writer has not committed stays on that device, which saves no more here.
+   * @throws {FoldlogError} `misuse` `notAllowed`: only its writer, admins and owners may · `unavailable`: the relay is needed. Once begun it goes on by
+   * itself, over restarts too; asking again waits for its end · `misuse` `refused`: somebody else took it meanwhile
+   * @example
+   * const till = await ws.takeOver('till', 'till-3'); // its tablet fell into the sink
+   */
+  async takeOver<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string): Promise<Shard<ShardOfKind<Definitions, Kind>>> {
+    return this.#opened(kind, name, await this.#link.call('read', (engine) => engine.takeOver(kind, name)));
+  }
+
+  /**
+   * Ends what a device may do, now and for ever: it reads and commits nothing more, invites it made let nobody in, and the shards it writes have no
+   * writer until somebody takes them over. `device` is an `id` of `status().devices`. Needs the relay.
+   * @throws {FoldlogError} `misuse` `notAllowed`, `roleTooHigh`, `lastOwner`, `notEnrolled` · `unavailable`: once begun it goes on by itself
+   */
+  revoke(device: string): Promise<void> {
+    return this.#link.call('read', (engine) => engine.revoke(device));
+  }
+
+  #opened<Kind extends ShardKinds<Definitions>>(kind: Kind, name: string, opened: OpenedShard): Shard<ShardOfKind<Definitions, Kind>> {
     let shard = this.#shards.get(opened.handle);
     if (shard === undefined) {
       const host: ShardHost = { link: this.#link, addLive: (handle, spec, rows) => this.#addLive({ handle, spec, rows }) };
@@ -194,6 +235,18 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
     };
   };
 
+  /** Looks at everything that is measured, now: docs/metrics.md. */
+  metrics(): Promise<MetricsReport> {
+    return this.#link.call('read', (engine) => engine.metrics());
+  }
+
+  /** Calls back when a measured number passes its threshold, and when it is well below again. The returned function ends it. */
+  onAlert(listener: (change: AlertChange) => void): () => void {
+    const own = (change: AlertChange): void => listener(change);
+    this.#alertListeners.add(own);
+    return () => this.#alertListeners.delete(own);
+  }
+
   /** Pushes and pulls now instead of at the next turn. */
   sync(): Promise<void> {
     return this.#link.call('read', (engine) => engine.sync());
@@ -201,6 +254,7 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
 
   /** Lets what runs finish and frees the store for another tab. A page that just goes away loses nothing either. */
   close(): Promise<void> {
+    this.#endBattery();
     return this.#link.close();
   }
 
@@ -213,6 +267,7 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
     await Promise.all([...this.#shards.values()].map(reopen));
     for (const [id, held] of this.#live) this.#startLive(engine, id, held).catch(() => undefined);
     if (this.#statusListeners.size > 0) engine.watchStatus(true).catch(() => undefined);
+    if (this.#power !== undefined) engine.setPower(this.#power).catch(() => undefined);
   }
 
   /** News from the worker. */
@@ -233,6 +288,11 @@ export class Workspace<Definitions extends readonly ShardDefinition[] = readonly
       case 'status':
         this.#takeStatus(statusFromWire(news.status));
         break;
+      case 'alert': {
+        const { change, alert } = news;
+        for (const listener of this.#alertListeners) listener({ change, alert });
+        break;
+      }
       case 'openFailed':
         break; // the link's
       default:

@@ -122,12 +122,16 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     counter.online();
     await shop.world.run('the fork is met', async () => (await shard.status()).fence.kind === 'fenced');
     await expect(counter.sell(shard)).rejects.toMatchObject({ kind: 'fenced' });
-    await shop.world.finish('taken over from itself', device.engine.takeOver('till', 'counter-1'));
+    await shop.world.finish('taken over from itself', device.engine.takeOvers.takeOver('till', 'counter-1'));
     await shop.world.run('the shard is open again', async () => (await shard.status()).fence.kind === 'open');
     await counter.sell(shard, 1);
     await shop.committed(shard);
     const [entry] = shard.store.outbox.entries();
-    expect(entry).toMatchObject({ from: { epoch: 1, firstSeq: 7, lastSeq: 8 }, cut: 10, state: { kind: 'refused' } });
+    expect(entry).toMatchObject({
+      from: { epoch: 1, firstSeq: 7, lastSeq: 8 },
+      cut: 10,
+      state: { kind: 'refused', reason: expect.stringContaining('another copy') },
+    });
     expect(forked).toEqual([bytesToHex(entry?.id ?? new Uint8Array())]);
     for (const id of forked) counter.ledger.delete(id);
     await counter.requireWhole([shard]);
@@ -339,5 +343,35 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {
     for (const { id } of await old.outbox()) expect(await taken.importTail(await old.exportEntry(id))).toBe(id);
     await world.run('settled', async () => (await taken.status()).stranded.waiting === 0);
     expect(taken.store.head.seq).toBe(17);
+  });
+
+  test('lost to the office and taken back: what the office sold is fetched, and the tail of the first epoch is in its own shard after all', async () => {
+    const counter = await SimCounter.open(112, { backend }, { role: 'admin' });
+    const { shop, device } = counter;
+    const shard = await counter.shard();
+    counter.offline();
+    await counter.sell(shard, 70); // more than one batch of ids
+    const { engine } = shop.owner;
+    const office = engine.shard(await shop.world.finish('taken', engine.takeOvers.takeOver('till', 'counter-1')));
+    await shop.sell(office, 2);
+    await shop.committed(office);
+    counter.online();
+    await shop.world.run('handed over', async () => (await shard.status()).fence.kind === 'handedOver');
+    expect((await shard.status()).stranded).toMatchObject({ waiting: 70 });
+    device.stop('kill');
+    await device.boot();
+    const again = await counter.shard();
+    expect(again.store.head.seq).toBe(6);
+    await shop.world.finish('taken back', device.engine.takeOvers.takeOver('till', 'counter-1'));
+    await shop.world.run('saved again', async () => (await again.status()).stranded.waiting === 0);
+    await shop.committed(again);
+    expect(again.store.log.base.epoch).toBe(3);
+    expect(again.store.head.seq).toBe(6 + 2 * 2 + 70 * 3);
+    expect(again.store.db.all('SELECT epoch, first_seq, last_seq FROM foldlog_origin')).toEqual([
+      { epoch: 1, first_seq: 7, last_seq: 146 },
+    ]);
+    for (const [id] of counter.ledger) expect(await again.find(groupId(hexToBytes(id, 'id')))).toBeDefined();
+    expect((await device.engine.audit())[0]?.verdict).toEqual({ kind: 'sound', covers: 'log and state' });
+    await shop.world.run('the office is told', async () => (await office.status()).fence.kind === 'handedOver');
   });
 });
