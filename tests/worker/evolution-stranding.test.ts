@@ -130,6 +130,50 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('an updated shard whose tail 
   });
 });
 
+/** How many of the steps are stopped at, evenly spread. */
+const stopsMax = 16;
+
+test.each<Backend>(['opfs-pool', 'indexeddb'])(
+  'stopped at any I/O step from the cut on, an updated shard says its move once and keeps every sale: kill and power cut, %s',
+  async (backend) => {
+    const begun = async (): Promise<SimCounter> => {
+      const { counter, shard } = await updatedOffline(205, backend);
+      await noteFence(counter.device, counter.shop, await counter.fence(shard, counter.device));
+      await counter.shard();
+      return counter;
+    };
+    const isSettled = async (counter: SimCounter): Promise<boolean> => {
+      const shard = await counter.shard();
+      const { fence, stranded } = await shard.status();
+      const isOpen = shard.store.log.base.epoch === 2 && fence.kind === 'open';
+      return isOpen && stranded.waiting + stranded.rebased === 0 && shard.committed.seq === shard.store.head.seq;
+    };
+    const whole = await begun();
+    const before = whole.device.medium.calls;
+    whole.online();
+    await whole.shop.world.run('settled', () => isSettled(whole));
+    const calls = whole.device.medium.calls - before;
+    expect(calls).toBeGreaterThan(backend === 'indexeddb' ? 10 : 50);
+    const step = Math.max(1, Math.floor(calls / stopsMax));
+    for (let call = 1; call <= calls; call += step) {
+      const counter = await begun();
+      const { device, shop } = counter;
+      device.medium.stopAfter(call);
+      counter.online();
+      await shop.world.run('stopped', async () => device.medium.isStopped || (await isSettled(counter)));
+      device.stop(Math.floor(call / step) % 2 === 0 ? 'kill' : 'power');
+      await device.boot();
+      await shop.world.run('settled', () => isSettled(counter));
+      const shard = await counter.shard();
+      expect([movesOf(shard), isUnsaid(shard)]).toEqual([[{ seq: 7, move: toTill2(1) }], false]);
+      await requireWhole(counter, [shard]);
+      device.stop('kill');
+      shop.owner.stop('kill');
+    }
+  },
+  240_000,
+);
+
 describe('a shard taken over by a device of a newer release', () => {
   test.each([
     ['whose replica was migrated', true, 1],
