@@ -25,6 +25,7 @@ const tagNames = [
   'request',
   'state',
   'fold',
+  'fold-source',
 ] as const;
 export type Tag = (typeof tagNames)[number];
 

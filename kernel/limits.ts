@@ -12,6 +12,11 @@ export const payloadDepthMax = 64;
 /** Length of a class name, a table name, a shard name: fits a key of any store beside the rest. */
 export const nameLengthMax = 64;
 
+/** Schema versions of one kind of shard: one a week for a lifetime; a file far behind still opens in one transaction. */
+export const schemaVersionMax = 4_096;
+/** Statements of one migration: a rebuild of every table there is, and data with it. */
+export const migrationStatementsMax = 256;
+
 /** Inflated records of one run: what a Worker may hold of one request beside its copies. */
 export const runBytesMax = 8 * 1024 * 1024;
 /** Groups in one run: a day of one-op groups goes in a handful of runs. */
@@ -81,6 +86,8 @@ export const pastGroupsMax = 65_536;
 export const receiptWaitMsMax = 60_000;
 /** On IndexedDB a copy must leave this much of the cap to saves. */
 export const copySpareBytes = 4 * 1024 * 1024;
+/** A follower that crossed a move asks so often whether the writer's checkpoint is there: the state it serves meanwhile is its own fold. */
+export const moveCheckEveryMs = 30_000;
 
 /** Page cache of an own shard over OPFS, KiB: a save touches few pages, a fold of a thousand ops some hundred. */
 export const ownCacheKib = 4_000;

@@ -124,7 +124,10 @@ export function readSystemOp(op: Op, where: string): SystemOp {
   }
   const fields = new JsonFields(op.payload, { where: `${where}, ${op.class}`, reason: 'badSystemOp' });
   if (known === 'schemaMoved') {
-    return fields.end({ kind: known, from: fields.integer('from'), to: fields.integer('to'), foldId: hash(fields.bytes('foldId', 32)) });
+    const [movedFrom, to] = [fields.integer('from'), fields.integer('to')];
+    if (movedFrom < 1 || to < movedFrom || to > 0xffff_ffff)
+      throw fields.bad(`a move from ${movedFrom} to ${to}`, 'versions from 1 on, upward');
+    return fields.end({ kind: known, from: movedFrom, to, foldId: hash(fields.bytes('foldId', 32)) });
   }
   const from = originIn(fields, 'from');
   const cut = seq(fields.integer('cut'));

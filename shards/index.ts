@@ -7,13 +7,17 @@ export {
   type CommandRead,
   command,
   defineShard,
+  type FoldStamp,
   type OpClass,
   type OpInput,
+  type OpOptions,
   type OpPlace,
   op,
   type ReducerDb,
   type ShardDefinition,
   type ShardSpec,
+  type Upcast,
+  type Written,
 } from './define.ts';
 export { type Sql, type SqlValue, sql } from './sql.ts';
 export { blob, type Column, int, nullable, real, type Table, table, text } from './table.ts';

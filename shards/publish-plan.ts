@@ -15,11 +15,17 @@ export interface PublishFacts {
   readonly committedSeq: number;
   /** Seq of the newest published checkpoint; 0 when there is none. */
   readonly checkpointSeq: number;
+  /** Where the schema or the fold last moved; 0 when it never did. */
+  readonly movedSeq: number;
 }
 
 export type PublishPlan = { readonly kind: 'wait' } | { readonly kind: 'publish'; readonly reason: string };
 
 export function planPublish(facts: PublishFacts): PublishPlan {
+  // Nobody must fold across a move: what lies below it is what its checkpoint says (decision 0004).
+  if (facts.movedSeq > facts.checkpointSeq && facts.committedSeq >= facts.movedSeq) {
+    return { kind: 'publish', reason: `the schema moved at seq ${facts.movedSeq}` };
+  }
   const residualOps = facts.committedSeq - facts.checkpointSeq;
   const foldMs = (residualOps * phoneFoldMicrosPerOp) / 1000;
   if (foldMs > residualFoldMsAlways) return { kind: 'publish', reason: `the residual would fold in ${Math.round(foldMs)} ms on a phone` };

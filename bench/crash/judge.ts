@@ -2,7 +2,7 @@
 // fold of its own. Shares the kernel's decoders with the engine and nothing else.
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { StateHasher } from '../../kernel/state-hash.ts';
-import { imageTables, stateHashOf } from '../../worker/engine/image.ts';
+import { stateHashOf } from '../../worker/engine/image.ts';
 import { openImage } from '../replay/node-sqlite.ts';
 import type { SqliteJournal } from './builds.ts';
 import { Chain, type Fault } from './chain.ts';
@@ -138,9 +138,19 @@ export class Judge {
 const shortened = (text = 'nothing'): string =>
   text.length <= 120 ? text : `${text.slice(0, 60)}…${text.length} letters…${text.slice(-40)}`;
 
+/** As the ledger declares them, which has no migrations, and the engine's one; in name order. */
+const hashedTables = [
+  ...Object.entries(ledger.spec.tables).map(([name, table]) => ({
+    name,
+    columns: Object.keys(table.columns),
+    isReal: Object.values(table.columns).map(({ type }) => type === 'REAL'),
+  })),
+  { name: 'foldlog_origin', columns: ['shard', 'epoch', 'first_seq', 'last_seq'], isReal: [false, false, false, false] },
+].sort((a, b) => (a.name < b.name ? -1 : 1));
+
 function stateHashOfModel(whole: Tables): string {
   const hasher = new StateHasher();
-  for (const { name, columns, isReal } of imageTables(ledger)) {
+  for (const { name, columns, isReal } of hashedTables) {
     hasher.table(name, columns);
     for (const { values } of whole[name as TableName] ?? []) hasher.row(values, isReal);
   }

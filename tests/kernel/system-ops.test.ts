@@ -36,6 +36,17 @@ describe('an op of the engine itself', () => {
     );
   });
 
+  const moved = { from: 2, to: 3, foldId: bytesToBase64url(new Uint8Array(32)) };
+  test.each<[string, unknown]>([
+    ['downward', { ...moved, to: 1 }],
+    ['from version 0', { ...moved, from: 0 }],
+    ['to a version beyond its field', { ...moved, to: 2 ** 32 }],
+    ['with a shorter fold id', { ...moved, foldId: 'AAAA' }],
+  ])('a move %s is refused', (_, payload) => {
+    const op = { class: 'foldlog.schemaMoved', version: 1, payload } as Op;
+    expect(() => readSystemOp(op, 'test')).toThrow(expect.objectContaining({ kind: 'corrupt', reason: 'badSystemOp' }));
+  });
+
   const origin = { shard: bytesToBase64url(shard), epoch: 3, firstSeq: 11, lastSeq: 14 };
   const rebased = { from: origin, cut: 10, controlSlot: 5 };
   test.each<[string, unknown]>([

@@ -32,7 +32,8 @@ describe('shard definition', () => {
     const ids = [
       foldId({ ops: { x: a, y: nothing } }),
       foldId({ ops: { x: a } }),
-      foldId({ ops: { x: a }, version: 2 }),
+      foldId({ ops: { x: a }, version: 2, migrations: { 2: ['ALTER TABLE t ADD COLUMN b TEXT'] } }),
+      foldId({ ops: { x: a }, version: 2, migrations: { 2: ['ALTER TABLE t ADD COLUMN c TEXT'] } }),
       foldId({ ops: { x: a } }, 'stock'),
       foldId({ ops: { x: op(v.object({}), () => undefined, { version: 2, upcast: { 1: (old) => old } }) } }),
       foldId({ ops: { x: a }, tables: { t: table({ a: int() }, { key: ['a'] }) } }),
@@ -41,8 +42,45 @@ describe('shard definition', () => {
     expect(foldId({ ops: { y: nothing, x: a } })).toBe(ids[0]);
   });
 
+  test('the id of a source and that of a declared surface are never equal, and a source has its own per kind', () => {
+    const stamp = { source: '5a'.repeat(32), mode: 'development' } as const;
+    const spec = { version: 1, tables: one, ops: { x: nothing } };
+    const [declared, source] = [defineShard('till', spec), defineShard('till', spec, stamp)];
+    expect([declared.foldIdOf, declared.mode, source.foldIdOf, source.mode]).toEqual(['declared', 'production', 'source', 'development']);
+    const ids = [declared, source, defineShard('stock', spec, stamp), defineShard('till', spec, { ...stamp, source: '5b'.repeat(32) })].map(
+      (definition) => bytesToHex(definition.foldId),
+    );
+    expect(new Set(ids).size).toBe(4);
+    expect(bytesToHex(defineShard('till', spec, { ...stamp, mode: 'production' }).foldId)).toBe(ids[1]);
+  });
+
+  test('the DDL leads from nothing to the present: version 1’s tables, then migrations in their order', () => {
+    const definition = define({ version: 3, migrations: { 3: ['c', 'd'], 2: ['b'] } });
+    expect(definition.ddl.slice(1)).toEqual(['b', 'c', 'd']);
+  });
+
   test.each<readonly [string, () => unknown, string]>([
     ['a kind that is no identifier', () => define({}, 'my till'), 'badIdentifier'],
+    ['version 2 without its migration', () => define({ version: 2 }), 'badMigration'],
+    ['a migration beyond the version', () => define({ migrations: { 2: ['x'] } }), 'badMigration'],
+    ['a migration to version 1', () => define({ version: 2, migrations: { 1: ['x'], 2: ['x'] } }), 'badMigration'],
+    ['a migration that is no list', () => define({ version: 2, migrations: { 2: 'x' as never } }), 'badMigration'],
+    ['an empty statement', () => define({ version: 2, migrations: { 2: [' '] } }), 'badMigration'],
+    [
+      'a stamp that is none',
+      () => defineShard('till', { version: 1, tables: one, ops: {} }, { source: 'x', mode: 'production' }),
+      'badStamp',
+    ],
+    [
+      'a version written that cannot be read',
+      () => define({ ops: { x: op(v.object({}), () => undefined, { writes: { version: 2, schema: v.object({}) } }) } }),
+      'badOpClass',
+    ],
+    [
+      'an upcast from a version to come',
+      () => define({ ops: { x: op(v.object({}), () => undefined, { upcast: { 1: (old) => old } }) } }),
+      'badOpClass',
+    ],
     ['version 0', () => define({ version: 0 }), 'badVersion'],
     ['a table named like ours', () => define({ tables: { foldlog_group: table({ a: text() }, { key: ['a'] }) } }), 'badIdentifier'],
     ['a table named like SQLite’s', () => define({ tables: { sqlite_x: table({ a: text() }, { key: ['a'] }) } }), 'badIdentifier'],

@@ -53,14 +53,23 @@ describe('publish plan', () => {
     [1_000_000, 980_000, 'wait'], // two percent new, a second and a bit to fold
     [1_000_000, 900_000, 'publish'], // over five seconds
   ])('committed %i, checkpoint at %i: %s', (committedSeq, checkpointSeq, kind) => {
-    expect(planPublish({ committedSeq, checkpointSeq }).kind).toBe(kind);
+    expect(planPublish({ committedSeq, checkpointSeq, movedSeq: 0 }).kind).toBe(kind);
+  });
+
+  test.each([
+    [10, 0, 10, 'publish'],
+    [9, 0, 10, 'wait'], // the move itself is not committed yet
+    [10, 10, 10, 'wait'],
+    [12, 5, 10, 'publish'],
+  ])('committed %i, checkpoint at %i, schema moved at %i: %s', (committedSeq, checkpointSeq, movedSeq, kind) => {
+    expect(planPublish({ committedSeq, checkpointSeq, movedSeq }).kind).toBe(kind);
   });
 });
 
 describe('upkeep plan', () => {
   const mb = 1024 * 1024;
   const quiet: UpkeepFacts = {
-    ...{ committedSeq: 20_000, checkpointSeq: 19_000, baseSeq: 19_000, truncatableSeq: 19_000 },
+    ...{ committedSeq: 20_000, checkpointSeq: 19_000, movedSeq: 0, baseSeq: 19_000, truncatableSeq: 19_000 },
     ...{ logBytes: mb, freeBytes: 0, fileBytes: 20 * mb },
   };
   test.each<readonly [string, Partial<UpkeepFacts>, string]>([
@@ -75,6 +84,8 @@ describe('upkeep plan', () => {
     ['the same, all of it published: the newest group is as large as that', { logBytes: 16 * mb, checkpointSeq: 20_000 }, 'wait'],
     ['300,000 ops', { committedSeq: 300_000, baseSeq: 0, truncatableSeq: 290_000, checkpointSeq: 290_000 }, 'wait'],
     ['one more', { committedSeq: 300_001, baseSeq: 0, truncatableSeq: 290_000, checkpointSeq: 290_000 }, 'truncate'],
+    ['a move that no checkpoint stands above', { movedSeq: 19_500 }, 'publish'],
+    ['a move below the checkpoint', { movedSeq: 18_500 }, 'wait'],
     ['a long residual', { checkpointSeq: 0, baseSeq: 0, truncatableSeq: 0 }, 'publish'],
   ])('%s: %s', (_, facts, kind) => {
     expect(planUpkeep({ ...quiet, ...facts }).kind).toBe(kind);

@@ -1,6 +1,7 @@
 // Where a bit can flip in what a device stored, by what stands there: slots of the pool, pages by their table, WAL by its frames; and the same for files
 // over IndexedDB. Shared by the sweeps; knows the layouts on its own, so that it does not follow the engine's mistakes.
 
+import type { Database } from '../../worker/engine/database.ts';
 import type { SimDevice } from './sim-device.ts';
 import type { DiskImage, SimDisk } from './sim-disk.ts';
 import type { SimPageStore } from './sim-page-store.ts';
@@ -151,4 +152,19 @@ function chosen(spots: readonly Spot[], random: () => number): readonly Spot[] {
     const some = spots.filter((spot) => spot.region === region);
     return some.length <= 3 ? some : [some[0] as Spot, some[Math.floor(random() * some.length)] as Spot, some.at(-1) as Spot];
   });
+}
+
+/** NULLs where none may be: what a bad page looks like to quick_check. */
+export function spoil(db: Database): void {
+  const sql = db.value(`SELECT sql FROM sqlite_schema WHERE name = 'total'`) as string;
+  const rewrite = (text: string): void => {
+    db.finalizeStatements();
+    db.exec('PRAGMA writable_schema=ON');
+    db.run(`UPDATE sqlite_schema SET sql = ? WHERE name = 'total'`, [text]);
+    db.finalizeStatements();
+    db.exec('PRAGMA writable_schema=RESET');
+  };
+  rewrite(sql.replace(/"?qty"? INTEGER NOT NULL/, 'qty INTEGER'));
+  db.run('UPDATE total SET qty = NULL');
+  rewrite(sql);
 }

@@ -6,6 +6,7 @@ import { bytesToHex } from '../../kernel/bytes.ts';
 import type { Role } from '../../kernel/control/acts.ts';
 import type { Http } from '../../kernel/ports.ts';
 import { type GroupId, groupId, type ShardId } from '../../kernel/units.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
 import { sql } from '../../shards/index.ts';
 import { stateHashOf } from '../../worker/engine/image.ts';
 import { Intents, takeOverOf } from '../../worker/engine/intents.ts';
@@ -153,7 +154,12 @@ export async function noteFence(device: SimDevice, shop: SimShop, fenced: Fenced
 }
 
 /** State hash of a shard's newest file as a device has it on disk; the device is closed for it. */
-export async function stateOnDisk(device: SimDevice, shop: { readonly world: SimWorld }, shard: ShardId): Promise<string> {
+export async function stateOnDisk(
+  device: SimDevice,
+  shop: { readonly world: SimWorld },
+  shard: ShardId,
+  definition: ShardDefinition = till,
+): Promise<string> {
   await shop.world.finish('close', device.engine.close());
   device.stop('kill');
   const isMirror = device.medium === device.pages;
@@ -166,11 +172,11 @@ export async function stateOnDisk(device: SimDevice, shop: { readonly world: Sim
   if (file === undefined) throw new Error('no such shard here');
   const db = await pool.open(file);
   setExclusive(db, pool);
-  const hash = bytesToHex(stateHashOf(db, till));
+  const hash = bytesToHex(stateHashOf(db, definition));
   db.close();
   await pool.close();
   device.stop('kill');
   return hash;
 }
 
-export const stateOf = (shard: OwnShard): string => bytesToHex(stateHashOf(shard.store.db, till));
+export const stateOf = (shard: OwnShard): string => bytesToHex(stateHashOf(shard.store.db, shard.store.definition));

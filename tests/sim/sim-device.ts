@@ -97,7 +97,7 @@ export class SimDevice {
   readonly medium: Medium;
   readonly vault: SimVault;
   readonly #world: SimWorld;
-  readonly #definitions: readonly ShardDefinition[];
+  #definitions: readonly ShardDefinition[];
   readonly #http: Http | undefined;
   readonly #options: DeviceOptions;
   #engine: Engine | undefined;
@@ -126,6 +126,11 @@ export class SimDevice {
   get pool(): StoragePool {
     if (this.#pool === undefined) throw new Error(`${this.name} is not running`);
     return this.#pool;
+  }
+
+  /** The version of the app that the next `boot` runs. */
+  install(definitions: readonly ShardDefinition[]): void {
+    this.#definitions = definitions;
   }
 
   /** `onLoss`: engine.ts. */

@@ -3,8 +3,9 @@
 import type { Http } from '../../kernel/ports.ts';
 import { type GroupId, groupId } from '../../kernel/units.ts';
 import { memoryStore, type ObjectStore, type Relay } from '../../relay/index.ts';
-import type { ReplicaStatus } from '../../worker/engine/follow.ts';
+import type { ShardDefinition } from '../../shards/define.ts';
 import type { OwnShard } from '../../worker/engine/own-shard.ts';
+import type { ReplicaStatus } from '../../worker/engine/replica-status.ts';
 import { line, till } from './shop.ts';
 import { type DeviceOptions, SimDevice } from './sim-device.ts';
 import { calm, type NetworkFaults, simHttp, simRelay } from './sim-relay.ts';
@@ -29,8 +30,8 @@ export class SimShop {
     this.owner = this.device('owner');
   }
 
-  device(name: string): SimDevice {
-    return new SimDevice(this.world, name, [till], this.http(name), this.#options);
+  device(name: string, definitions: readonly ShardDefinition[] = [till]): SimDevice {
+    return new SimDevice(this.world, name, definitions, this.http(name), this.#options);
   }
 
   http(name: string): Http {
@@ -61,9 +62,9 @@ export class SimShop {
   }
 
   /** A device that joined and follows all tills; not yet level. */
-  async join(name: string): Promise<SimDevice> {
+  async join(name: string, definitions?: readonly ShardDefinition[]): Promise<SimDevice> {
     const link = await this.world.finish('invite', this.owner.engine.invite({}));
-    const device = this.device(name);
+    const device = this.device(name, definitions);
     await device.boot();
     await this.world.finish('join', device.engine.join(link, name));
     await device.engine.follow('till/*');

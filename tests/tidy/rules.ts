@@ -21,6 +21,7 @@ type Area =
   | 'worker/browser'
   | 'relay'
   | 'relay/host'
+  | 'tooling'
   | 'demo'
   | 'tests'
   | 'bench'
@@ -35,16 +36,17 @@ const ARROWS: Readonly<Record<Area, readonly Area[]>> = {
   'worker/browser': ['worker/browser', 'worker/engine', 'shards', 'kernel', 'kernel/web'],
   relay: ['relay', 'relay/host', 'shards', 'kernel'],
   'relay/host': ['relay', 'relay/host', 'shards', 'kernel', 'kernel/web'],
+  tooling: ['tooling', 'worker/engine', 'shards', 'kernel'],
   demo: ['demo'],
   tests: [
-    ...['kernel', 'kernel/web', 'shards', 'worker/engine', 'worker/browser', 'relay', 'relay/host'],
+    ...['kernel', 'kernel/web', 'shards', 'worker/engine', 'worker/browser', 'relay', 'relay/host', 'tooling'],
     ...['demo', 'tests', 'bench', 'tools'],
   ] as Area[],
   bench: [
     ...['kernel', 'kernel/web', 'shards', 'worker/engine', 'worker/browser', 'relay', 'relay/host'],
     ...['demo', 'tests', 'bench', 'tools'],
   ] as Area[],
-  tools: ['tools'],
+  tools: ['tools', 'tooling'],
 };
 
 /** Packages the layers may name; an area that is not listed here is free. A trailing `/` or `:` admits all under it. */
@@ -56,6 +58,7 @@ const PACKAGES: Partial<Record<Area, readonly string[]>> = {
   'worker/browser': ['@standard-schema/spec', '@sqlite.org/sqlite-wasm', 'comlink', 'idb'],
   relay: ['hono', 'hono/', 'aws4fetch', '@standard-schema/spec'],
   'relay/host': ['hono', 'hono/', 'aws4fetch', '@standard-schema/spec', 'node:', 'cloudflare:'],
+  tooling: ['@sqlite.org/sqlite-wasm', '@standard-schema/spec', 'node:'],
 };
 
 /** Packages of which a layer may use the types alone: the running thing is handed in. */
@@ -65,7 +68,7 @@ const PUBLISHED_ENTRIES = ['foldlog', 'foldlog/worker', 'foldlog/schema'];
 const PURE: readonly Area[] = ['kernel', 'shards', 'worker/engine', 'relay'];
 /** Takes Math.random away while reducers run, so it has to name it; it may name nothing else. */
 const GUARD = { path: 'worker/engine/fold-guard.ts', mayUse: 'uses Math.random:' };
-const OPENS_WITH_COMMENT = /^(?:kernel|shards|worker|relay)\//;
+const OPENS_WITH_COMMENT = /^(?:kernel|shards|worker|relay|tooling)\//;
 const IS_CODE = /\.(?:ts|mts|mjs|js)$/;
 
 const EVERYWHERE: readonly (readonly [RegExp, string])[] = [
@@ -157,6 +160,7 @@ function areaOf(path: string): Area {
   if (path.startsWith('worker/')) return 'worker/browser';
   if (/^relay\/(?:main\.[^/]+$|stores\/|node\/|workers\/)/.test(path)) return 'relay/host';
   if (path.startsWith('relay/')) return 'relay';
+  if (path.startsWith('tooling/')) return 'tooling';
   if (path.startsWith('demo/')) return 'demo';
   if (path.startsWith('tests/')) return 'tests';
   if (path.startsWith('bench/')) return 'bench';

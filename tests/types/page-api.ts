@@ -13,7 +13,15 @@ const note = defineShard('note', {
 const list = defineShard('list', {
   version: 1,
   tables: { item: table({ id: text() }, { key: ['id'] }) },
-  ops: { 'item.added': op(v.object({ id: v.string() }), () => undefined) },
+  ops: {
+    'item.added': op(v.object({ id: v.string() }), () => undefined),
+    // Read in version 2, still written in version 1.
+    'item.ranked': op(v.object({ id: v.string(), rank: v.number() }), (_, { rank }) => void rank.toFixed(), {
+      version: 2,
+      writes: { version: 1, schema: v.object({ id: v.string() }) },
+      upcast: { 1: (old) => ({ ...(old as object), rank: 0 }) },
+    }),
+  },
 });
 
 export async function typed(worker: () => Worker): Promise<void> {
@@ -43,6 +51,11 @@ export async function typed(worker: () => Worker): Promise<void> {
   const stop: () => void = ws.onAlert(({ change, alert }) => void (change === 'raised' && alert.actions.includes('send')));
   stop();
   void [kind, bodies, n, snapshot, names, alerts, queue, quota];
+
+  await (await ws.open('list', 'x')).save('item.ranked', { id: '1' });
+
+  // @ts-expect-error a payload of a version that is not written yet
+  await (await ws.open('list', 'x')).save('item.ranked', { id: '1', rank: 3 });
 
   const taken = await ws.takeOver('note', 'theirs');
   await taken.save('note.written', { id: '1', body: 'a' });

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { Database } from '../../worker/engine/database.ts';
 import { setExclusive, setPragmas } from '../../worker/engine/shard-file.ts';
 import type { Backend } from '../../worker/engine/storage-pool.ts';
+import { spoil } from '../sim/damage.ts';
 import { SimCounter, stateOf } from '../sim/sim-counter.ts';
 import type { StopMode } from '../sim/sim-disk.ts';
 import { bootMirrorPool, bootPool } from '../sim/sim-sqlite.ts';
@@ -43,21 +44,6 @@ async function truncated(backend: Backend): Promise<SimCounter> {
   );
   await counter.device.boot();
   return counter;
-}
-
-/** NULLs where none may be: what a bad page looks like to quick_check. */
-function spoil(db: Database): void {
-  const sql = db.value(`SELECT sql FROM sqlite_schema WHERE name = 'total'`) as string;
-  const rewrite = (text: string): void => {
-    db.finalizeStatements();
-    db.exec('PRAGMA writable_schema=ON');
-    db.run(`UPDATE sqlite_schema SET sql = ? WHERE name = 'total'`, [text]);
-    db.finalizeStatements();
-    db.exec('PRAGMA writable_schema=RESET');
-  };
-  rewrite(sql.replace(/"?qty"? INTEGER NOT NULL/, 'qty INTEGER'));
-  db.run('UPDATE total SET qty = NULL');
-  rewrite(sql);
 }
 
 describe.each<Backend>(['opfs-pool', 'indexeddb'])('on %s', (backend) => {

@@ -54,7 +54,7 @@ class Shard {
       ...{ shard, epoch: epoch(2), firstSeq: seq(100), opCount: ops.length, time: timeMs(1), id: groupId(new Uint8Array(16)) },
       ...{ prev: hash(new Uint8Array(32)), bodyHash: hash(new Uint8Array(32)), bodyLength: body.length, codec: 1 },
     };
-    return this.#folder.foldGroup(header, body, 'test');
+    return this.#folder.foldGroup(header, body, 'test').kind;
   }
 
   get ranges(): readonly (readonly number[])[] {

@@ -8,6 +8,7 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { Database, type Row } from './database.ts';
 import { readBounds, runQueries } from './query.ts';
+import { schemaOf } from './schema.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** A shard that can be looked at: own or followed. */
@@ -46,7 +47,7 @@ export function queryAcross(
       shard.checkpointWal();
       db.run(`ATTACH ? AS s${i}`, [pool.attachImmutable(shard.file)]);
     }
-    for (const [name, parts] of viewsOf(shards)) db.exec(`CREATE TEMP VIEW "${name}" AS ${parts.join(' UNION ALL ')}`);
+    for (const [name, parts] of viewsOf(pool, shards)) db.exec(`CREATE TEMP VIEW "${name}" AS ${parts.join(' UNION ALL ')}`);
     return runQueries(db, clock, queries, readBounds);
   } catch (error) {
     throw db.failure(error, 'query across shards');
@@ -55,14 +56,12 @@ export function queryAcross(
   }
 }
 
-function viewsOf(shards: readonly Readable[]): ReadonlyMap<string, readonly string[]> {
+function viewsOf({ sqlite3 }: StoragePool, shards: readonly Readable[]): ReadonlyMap<string, readonly string[]> {
   const views = new Map<string, string[]>();
   for (const [i, { definition, identity }] of shards.entries()) {
     const label = `${literal(identity.kind)} AS shardKind, ${literal(identity.name)} AS shardName`;
-    for (const [name, table] of Object.entries(definition.spec.tables)) {
-      const columns = Object.keys(table.columns)
-        .map((column) => `"${column}"`)
-        .join(', ');
+    for (const { name, columns: names } of schemaOf(sqlite3, definition).tables) {
+      const columns = names.map((column) => `"${column}"`).join(', ');
       const parts = views.get(name) ?? [];
       parts.push(`SELECT ${label}, ${columns} FROM s${i}."${name}"`);
       views.set(name, parts);

@@ -13,8 +13,10 @@ import type { ShardDefinition } from '../../shards/define.ts';
 import { planStart } from '../../shards/start-plan.ts';
 import type { Database } from './database.ts';
 import { requireImage } from './image.ts';
+import { noteWriter } from './move-check.ts';
 import { answerOrThrow, type RelayClient } from './relay-client.ts';
-import { writeCursor } from './replica.ts';
+import { readCursor, writeCursor } from './replica.ts';
+import { migrateInPlace, migrateTables, requireReadable } from './schema-file.ts';
 import {
   addLocalTables,
   createShardFile,
@@ -66,10 +68,7 @@ export async function startReplica(
 ): Promise<Started> {
   if (pool.has(place.file)) {
     const db = await openShardFileIfReady(pool, place);
-    if (db !== undefined) {
-      putOnDisk(db, pool);
-      return { db, path: 'open', seqAtRelay: undefined };
-    }
+    if (db !== undefined) return { db, path: 'open', seqAtRelay: undefined };
     pool.remove(place.file);
   }
   const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
@@ -100,6 +99,35 @@ const noCheckpoint = (where: string, ops: number, opsMax: number): FoldlogError 
     todo: 'let the device that writes the shard publish one; or fold all of it with startFromGenesis',
   });
 
+export interface FetchedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly image: Bytes;
+}
+
+/** Where to ask: a store that is in no workspace yet has nobody. */
+interface Membership {
+  readonly workspace: WorkspaceId | undefined;
+  readonly state: ControlState | undefined;
+}
+
+type ShardPlace = Pick<ReplicaPlace, 'definition' | 'identity'>;
+
+/** The newest statement the relay holds, verified; undefined when there is none. @throws {FoldlogError} see `requireCheckpoint` */
+export async function newestStatement(ports: BootstrapPorts, at: Membership, place: ShardPlace): Promise<Checkpoint | undefined> {
+  if (at.workspace === undefined || at.state === undefined) return undefined;
+  const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
+  const statement = answerOrThrow(await ports.relay.newestCheckpoint(at.workspace, place.identity.id, ports.signer), where);
+  return statement === undefined ? undefined : requireCheckpoint(ports.verifier, at.state, place, statement, where);
+}
+
+/** The same with its image, of which nothing was looked at yet. */
+export async function newestCheckpoint(ports: BootstrapPorts, at: Membership, place: ShardPlace): Promise<FetchedCheckpoint | undefined> {
+  const checkpoint = await newestStatement(ports, at, place);
+  if (checkpoint === undefined || at.workspace === undefined) return undefined;
+  const where = `checkpoint of ${place.identity.kind}/${place.identity.name}`;
+  return { checkpoint, image: await fetchImage(ports, at.workspace, checkpoint, where) };
+}
+
 /** Undefined when the file was being loaded and never became ready. */
 async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Promise<Database | undefined> {
   const db = await pool.open(place.file);
@@ -110,14 +138,32 @@ async function openShardFileIfReady(pool: StoragePool, place: ReplicaPlace): Pro
   } finally {
     db.close();
   }
-  return isReady ? openShardFile(pool, place.file, place.definition, place.identity) : undefined;
+  return isReady ? openReplicaFile(pool, place) : undefined;
 }
 
-/** The checks of a loader on the statement (docs/durability.md#checkpoint): shard, signer, schema, fold. */
+/** Tables of an older schema are brought up at once, and its cursor stays: what comes after it is folded by the present code. */
+async function openReplicaFile(pool: StoragePool, { file, definition, identity }: ReplicaPlace): Promise<Database> {
+  const { db, standing } = await openShardFile(pool, file, definition, identity);
+  try {
+    requireReadable(standing, file, definition);
+    putOnDisk(db, pool);
+    migrateInPlace(db, definition, standing, readCursor(new Meta(db)).head.seq);
+    return db;
+  } catch (error) {
+    const failure = db.failure(error, file);
+    db.abandon();
+    throw failure;
+  }
+}
+
+/**
+ * The checks of a loader on the statement (docs/durability.md#checkpoint): shard, signer, signature, cuts, and a schema this code knows. The image is
+ * checked against the schema of its own version.
+ */
 export async function requireCheckpoint(
   verifier: Verifier,
   control: ControlState,
-  place: Omit<ReplicaPlace, 'file'>,
+  place: ShardPlace,
   bytes: Bytes,
   where: string,
 ): Promise<Checkpoint> {
@@ -146,14 +192,7 @@ export async function requireCheckpoint(
       expected: `at most seq ${cut.seq}, where that epoch was cut`,
     });
   }
-  if (checkpoint.schemaVersion !== definition.spec.version || !isSameBytes(checkpoint.foldId, definition.foldId)) {
-    throw new FoldlogError('upgradeNeeded', {
-      where,
-      reason: 'schemaDiffers',
-      found: `schema version ${checkpoint.schemaVersion}, fold ${short(checkpoint.foldId)}`,
-      expected: `version ${definition.spec.version}, fold ${short(definition.foldId)}`,
-    });
-  }
+  requireReadable({ version: checkpoint.schemaVersion }, where, definition);
   return checkpoint;
 }
 
@@ -189,12 +228,14 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
   const db = await pool.open(place.file);
   try {
     setExclusive(db, pool);
-    requireImage(db, place.definition, where);
+    requireImageOf(checkpoint, db, place.definition, where);
     setPragmas(db, pool);
     // Until this commits the file has no table of ours and is removed at the next start.
     db.transaction(() => {
+      migrateTables(db, place.definition, checkpoint.schemaVersion);
       addLocalTables(db, place.definition, place.identity);
       const meta = new Meta(db);
+      noteWriter(meta, place.definition, { version: checkpoint.schemaVersion, foldId: checkpoint.foldId });
       meta.set('epoch', checkpoint.epoch);
       meta.set('baseSeq', checkpoint.head.seq);
       meta.set('baseHash', checkpoint.head.hash);
@@ -209,8 +250,34 @@ async function loadImage(pool: StoragePool, place: ReplicaPlace, checkpoint: Che
     });
     return db;
   } catch (error) {
+    const failure = db.failure(error, where);
     db.close();
     pool.remove(place.file);
-    throw error;
+    throw failure;
+  }
+}
+
+/** Other tables under one version are another app's doing, unless the fold is ours: then they cannot be. */
+export function requireImageOf(checkpoint: Checkpoint, db: Database, definition: ShardDefinition, where: string): void {
+  try {
+    requireImage(db, definition, where, checkpoint.schemaVersion);
+  } catch (error) {
+    const isBadImage = error instanceof FoldlogError && error.reason === 'badImage';
+    if (!isBadImage || isSameBytes(checkpoint.foldId, definition.foldId) || !hasSoundPages(db)) throw error;
+    throw new FoldlogError('upgradeNeeded', {
+      where,
+      reason: 'schemaDiffers',
+      found: `other tables under schema version ${checkpoint.schemaVersion}, fold ${short(checkpoint.foldId)}`,
+      expected: `those this app declares for it, fold ${short(definition.foldId)}`,
+      cause: error,
+    });
+  }
+}
+
+function hasSoundPages(db: Database): boolean {
+  try {
+    return db.value('PRAGMA quick_check(1)') === 'ok';
+  } catch {
+    return false;
   }
 }

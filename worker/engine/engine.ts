@@ -1,10 +1,6 @@
 // The engine of one workspace store: opens what is there, runs the loops, and answers the API. Host-independent: everything it touches is a port.
 // The browser's composition root is worker/browser/main.ts; tests and the simulator build it in Node (docs/decisions/0006-shard-and-worker.md).
 
-import { isSameBytes } from '../../kernel/bytes.ts';
-import { isRoleAtLeast } from '../../kernel/control/acts.ts';
-import { deviceOf, shardNamed } from '../../kernel/control/fold.ts';
-import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
 import type { FormFactor } from '../../kernel/limits.ts';
 import type { BulkDigest, Deflate, Http, Random, Scheduler, Signer, Verifier } from '../../kernel/ports.ts';
@@ -14,39 +10,26 @@ import type { Sql } from '../../shards/sql.ts';
 import { queryAcross, type Readable } from './across.ts';
 import { adoptStrays } from './adopt.ts';
 import type { AuditReport } from './audit.ts';
+import { canaryTrouble } from './canary.ts';
 import { ControlReplica } from './control.ts';
 import type { Row } from './database.ts';
-import { type Bootstrap, Follower, type GenesisConsent } from './follow.ts';
-import { currentFile, settleGenerations, shardFileName } from './generations.ts';
-import { takeOverOf } from './intents.ts';
+import { Follower, type GenesisConsent } from './follow.ts';
+import { settleGenerations } from './generations.ts';
 import { Loop } from './loop.ts';
-import {
-  acceptGone,
-  goneFiles,
-  isGrave,
-  keepMarked,
-  keyLost,
-  type LostShard,
-  lostKeyShard,
-  lostShard,
-  markedShard,
-  markedWorkspace,
-  missingFiles,
-  type OnLoss,
-} from './loss.ts';
+import { acceptGone, goneFiles, isGrave, keepMarked, keyLost, markedWorkspace, missingFiles, type OnLoss } from './loss.ts';
 import { commitAct, foundWorkspace, type InviteOptions, joinByLink, type MembershipPorts, makeInvite } from './membership.ts';
 import type { AlertChange, MetricsReport } from './metrics.ts';
-import { OwnShard, type OwnShardStatus, type ShardEvents } from './own-shard.ts';
-import { type EpochRights, isKeyLost, strandingHost } from './ownership.ts';
+import type { OwnShard } from './own-shard.ts';
+import type { OwnShardStatus } from './own-shard-status.ts';
+import { OwnShards } from './own-shards.ts';
 import { relayClient, type Traffic } from './relay-client.ts';
-import { createShardFile, type ShardIdentity } from './shard-file.ts';
-import { ShardStore } from './shard-store.ts';
+import type { Bootstrap } from './replica-status.ts';
 import { devicesOf, type EngineEvent, type EngineStatus, workspaceStatus } from './status.ts';
 import { scratchPrefix } from './storage-pool.ts';
 import { StoreJobs } from './store-jobs.ts';
 import { type MetricsPorts, type MetricsSettings, StoreMetrics } from './store-metrics.ts';
 import { TakeOvers } from './take-over.ts';
-import { TakeOverCalls, takingOver } from './take-over-calls.ts';
+import { TakeOverCalls } from './take-over-calls.ts';
 import { largeFile } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 import { WorkspaceFile, workspaceFileName } from './workspace-file.ts';
@@ -86,8 +69,7 @@ export class Engine {
   readonly #takeOvers: TakeOvers | undefined;
   readonly #calls: TakeOverCalls | undefined;
   readonly #takeOverLoop: Loop;
-  readonly #own = new Map<string, OwnShard>();
-  readonly #opening = new Map<string, Promise<OwnShard>>();
+  readonly #own: OwnShards;
   readonly #listeners = new Set<(event: EngineEvent) => void>();
   readonly #metrics: StoreMetrics;
   readonly #jobs: StoreJobs;
@@ -122,8 +104,13 @@ export class Engine {
       this.#takeOvers = takeOvers;
       this.#calls = new TakeOverCalls({ ...ports, ...at, driver: takeOvers, follower: this.#follower, engine: this });
     }
-    const parts = () => ({ own: this.#own.values(), follower: this.#follower });
+    const parts = () => ({ own: this.#own.all(), follower: this.#follower });
     this.#metrics = new StoreMetrics(ports, settings, parts, (change) => this.#alert(change));
+    this.#own = new OwnShards(
+      { ...ports, relay, signer: at.signer, metrics: this.#metrics },
+      { ...at, definitions: this.#definitions, takeOvers: this.#takeOvers },
+      { tell: (event) => this.#tell(event), askControl: (atOnce) => this.#controlLoop.wake(atOnce) },
+    );
     const poll = this.#metrics.poll(settings.pollMs);
     this.#controlLoop = new Loop(ports, () => at.control.round(), poll);
     this.#takeOverLoop = new Loop(ports, async () => (await this.#takeOvers?.round()) ?? 'idle');
@@ -183,8 +170,7 @@ export class Engine {
   async status(): Promise<EngineStatus> {
     const { pool } = this.#ports;
     const refused = this.#file.pendingActs().flatMap(({ refused }) => refused ?? []);
-    const own: OwnShardStatus[] = [];
-    for (const shard of this.#own.values()) own.push(await shard.status());
+    const own = await this.#own.statuses();
     return {
       backend: pool.backend,
       durability: pool.durability,
@@ -195,13 +181,15 @@ export class Engine {
       workspace: workspaceStatus(this.#file, this.#control.state, this.#signer),
       link: this.#control.link,
       own,
-      lost: this.#lost(),
+      lost: this.#own.lost(),
+      sentOnly: this.#own.sentOnly(),
       followed: this.#follower?.statuses() ?? [],
       devices: devicesOf(this.#control.state, this.#signer),
       troubles: [
         ...refused,
         ...(this.#takeOvers?.intents.all() ?? []).flatMap(({ refused: why }) => why ?? []),
         ...this.#damages(own),
+        ...own.flatMap(canaryTrouble),
         ...(this.#follower?.failures().map(({ message }) => message) ?? []),
       ],
       traffic: { ...this.#traffic },
@@ -234,22 +222,12 @@ export class Engine {
   }
 
   /** Opens a shard this device writes, creating it when it is new. The handle names it in all other calls. */
-  async openShard(kind: string, name: string): Promise<string> {
-    const handle = `${kind}/${name}`;
-    if (this.#own.has(handle)) return handle;
-    let opening = this.#opening.get(handle);
-    if (opening === undefined) {
-      opening = this.#open(kind, name).finally(() => this.#opening.delete(handle));
-      this.#opening.set(handle, opening);
-    }
-    this.#own.set(handle, await opening);
-    return handle;
+  openShard(kind: string, name: string): Promise<string> {
+    return this.#own.open(kind, name);
   }
 
   shard(handle: string): OwnShard {
-    const shard = this.#own.get(handle);
-    if (shard !== undefined) return shard;
-    throw FoldlogError.misuse({ where: `shard ${handle}`, reason: 'notOpen', found: 'a shard that is not open', expected: 'open() first' });
+    return this.#own.shard(handle);
   }
 
   /** Follows shards of other devices: `till/*`. */
@@ -289,7 +267,10 @@ export class Engine {
     // A shard of this device that nobody opened yet is read as well: an answer never has fewer rows than the pattern names.
     for (const held of this.#file.shards()) if (held.hold === 'own' && rule.matches(held)) await this.openShard(held.kind, held.name);
     await this.#follower?.opened;
-    const own = [...this.#own.values()].map(({ store }) => store).filter(({ identity }) => rule.matches(identity));
+    const own = this.#own
+      .all()
+      .map(({ store }) => store)
+      .filter(({ identity }) => rule.matches(identity));
     const replicas = (this.#follower?.replicas ?? []).filter(({ identity }) => rule.matches(identity));
     const shards: readonly (Readable & { readonly mutex: OwnShard['store']['mutex'] })[] = [...own, ...replicas];
     if (shards.length === 0) return queries.map(() => []);
@@ -306,7 +287,7 @@ export class Engine {
    */
   async audit(): Promise<readonly AuditReport[]> {
     const reports: AuditReport[] = [];
-    for (const shard of this.#own.values()) reports.push(await shard.audit(this.#ports.pool));
+    for (const shard of this.#own.all()) reports.push(await shard.audit(this.#ports.pool));
     reports.push(...((await this.#follower?.audit()) ?? []));
     if (reports.some(({ verdict }) => verdict.kind === 'damaged')) this.#followLoop.wake(true);
     this.#tell({ kind: 'status' });
@@ -318,7 +299,7 @@ export class Engine {
     this.#controlLoop.wake(atOnce);
     this.#followLoop.wake(atOnce);
     this.#takeOverLoop.wake(atOnce);
-    for (const shard of this.#own.values()) shard.wake(atOnce);
+    this.#own.wake(atOnce);
     this.#tell({ kind: 'status' });
   }
 
@@ -329,20 +310,15 @@ export class Engine {
   async close(): Promise<void> {
     await this.#jobs.close();
     await Promise.all([this.#controlLoop.stop(), this.#followLoop.stop(), this.#takeOverLoop.stop()]);
-    for (const shard of this.#own.values()) await shard.close();
+    await this.#own.close();
     await this.#follower?.close();
     this.#file.close();
     await this.#ports.pool.close();
   }
 
-  /** What was saved goes out also when the app does not open its shard again: own shards are opened behind all that people wait for. */
   async #openOwn(): Promise<void> {
     await this.#follower?.opened;
-    for (const { hold, kind, name } of this.#file.shards()) {
-      if (hold !== 'own' || this.#jobs.isClosed) continue;
-      await this.#ports.scheduler.yield();
-      await this.openShard(kind, name).catch(() => undefined); // told to whoever opens it
-    }
+    await this.#own.openHeld(() => this.#jobs.isClosed);
   }
 
   /** A throttle that ends lets go of what waited for it. */
@@ -350,134 +326,14 @@ export class Engine {
     this.#tell({ kind: 'alert', ...change });
     if (change.change === 'raised' || !change.alert.actions.includes('throttle')) return;
     this.wake(false);
-    for (const shard of this.#own.values()) shard.tend();
+    for (const shard of this.#own.all()) shard.tend();
   }
-
-  async #open(kind: string, name: string): Promise<OwnShard> {
-    const definition = this.#definitions.get(kind);
-    const where = `shard ${kind}/${name}`;
-    if (definition === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'unknownKind',
-        found: `the kind ${kind}`,
-        expected: `one of ${[...this.#definitions.keys()].join(', ')}`,
-      });
-    }
-    const { workspace } = this.#file;
-    if (workspace === undefined) {
-      throw FoldlogError.misuse({
-        where,
-        reason: 'noWorkspace',
-        found: 'an empty store',
-        expected: 'a workspace',
-        todo: 'create or join one',
-      });
-    }
-    const held = this.#file.shards().find((shard) => shard.hold === 'own' && shard.kind === kind && shard.name === name);
-    const { pool } = this.#ports;
-    await pool.reserve(1);
-    if (held !== undefined) {
-      await this.#file.flush(); // the list may not be, when the call that made it failed
-      const file = currentFile(pool, held.id);
-      return this.#assemble(await ShardStore.open(pool, file, definition, held));
-    }
-    if (this.#file.shards().some((shard) => shard.hold === 'lost' && shard.kind === kind && shard.name === name)) throw lostShard(where);
-    this.#requireFreeName(kind, name, where);
-    const nonce = this.#ports.random.bytes(16);
-    const identity: ShardIdentity = { id: shardIdOf(workspace, nonce), kind, name };
-    const file = shardFileName(identity.id);
-    // File, marker, list, in this order: see the crash table of decision 0006.
-    const db = createShardFile(pool, file, definition, identity, nonce);
-    try {
-      await pool.flush(file);
-    } catch (error) {
-      db.close();
-      pool.remove(file); // nothing was answered from it, and nothing names it
-      throw error;
-    }
-    await this.#ports.vault.mark(file, markedShard(workspace, identity, true));
-    this.#file.db.transaction(() => {
-      this.#file.holdShard({ ...identity, hold: 'own' });
-      this.#file.queueActs([{ act: 'shard', nonce, kind, name, writer: keyIdOf(this.#signer.publicKey) }]);
-    });
-    await this.#file.flush();
-    this.#controlLoop.wake();
-    return this.#assemble(new ShardStore(pool, file, definition, identity, db));
-  }
-
-  #requireFreeName(kind: string, name: string, where: string): void {
-    const { state } = this.#control;
-    const taken = state === undefined ? undefined : shardNamed(state, kind, name);
-    if (state === undefined || taken === undefined) {
-      const role = workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'owner';
-      if (isRoleAtLeast(role, 'writer')) return;
-      throw FoldlogError.misuse({ where, reason: 'notAllowed', found: `a device with the role ${role}`, expected: 'writer or above' });
-    }
-    if (this.#takeOvers?.intents.takeOver(taken.id) !== undefined) throw takingOver(where);
-    const writer = taken.writer === undefined ? undefined : deviceOf(state, taken.writer);
-    const isMine = writer !== undefined && isSameBytes(writer.key, this.#signer.publicKey);
-    if (isMine) throw lostShard(where);
-    throw FoldlogError.misuse({
-      where,
-      reason: 'notWriter',
-      found: `a shard that ${writer?.name ?? 'another device'} writes`,
-      expected: 'a shard of this device',
-      todo: 'follow it, or open one under another name',
-    });
-  }
-
-  #assemble(store: ShardStore): OwnShard {
-    const { relay } = this.#membership;
-    const handle = handleOf(store.identity);
-    const isAdmin = (): boolean => isRoleAtLeast(workspaceStatus(this.#file, this.#control.state, this.#signer)?.role ?? 'reader', 'admin');
-    const ports = { ...this.#ports, signer: this.#signer, isAdmin, metrics: this.#metrics };
-    const sync = relay === undefined ? undefined : { ...ports, relay };
-    const events: ShardEvents = {
-      onSaved: () => this.#tell({ kind: 'changed', shard: handle }),
-      onCommitted: (head) => {
-        this.#tell({ kind: 'committed', shard: handle, seq: head.seq });
-        this.#tell({ kind: 'status' });
-        for (const shard of this.#own.values()) shard.settle(store.identity.id); // what waits in an outbox for a receipt of this one
-      },
-      onState: () => this.#tell({ kind: 'status' }),
-      onStranded: (epoch, seq) => this.#tell({ kind: 'stranded', shard: handle, epoch, seq }),
-    };
-    const rights: EpochRights = {
-      mayEnter: (id, opened) => this.#takeOvers?.mayEnter(id, opened) === true,
-      entered: async (id, opened) => {
-        if (this.#takeOvers?.mayEnter(id, opened) !== true) return;
-        this.#takeOvers.intents.drop(takeOverOf(id));
-        await this.#file.flush();
-        shard.resumeSaves();
-      },
-    };
-    const host = strandingHost({ file: this.#file, control: this.#control, signer: this.#signer, ports: sync, rights }, store.identity.id, {
-      open: async ({ kind, name }) => this.shard(await this.openShard(kind, name)),
-      askControl: () => this.#controlLoop.wake(true),
-    });
-    const shard = new OwnShard({ ...ports, sync }, this.#ports.pool, store, this.#control, { events, host });
-    if (this.#takeOvers?.intents.takeOver(store.identity.id) !== undefined) shard.pauseSaves(takingOver(`shard ${handle}`));
-    if (this.#isKeyLost(store)) shard.holdSaves(lostKeyShard(`shard ${handle}`));
-    return shard;
-  }
-
-  #isKeyLost = (store: ShardStore): boolean => isKeyLost(this.#control.state, this.#signer, store);
 
   #damages(own: readonly OwnShardStatus[]): readonly string[] {
     return own.flatMap((shard) => [
       ...(shard.audit?.verdict.kind === 'damaged' ? [shard.audit.verdict.error.message] : []),
       ...largeFile(shard),
     ]);
-  }
-
-  #lost(): readonly LostShard[] {
-    const gone = this.#file.shards().filter(({ hold }) => hold === 'lost');
-    const unsigned = [...this.#own.values()].filter(({ store }) => this.#isKeyLost(store)).map(({ store }) => store.identity);
-    return [
-      ...gone.map(({ kind, name }) => ({ kind, name, why: 'file' as const })),
-      ...unsigned.map(({ kind, name }) => ({ kind, name, why: 'key' as const })),
-    ];
   }
 
   #tell(event: EngineEvent): void {

@@ -12,34 +12,17 @@ import { type Seq, seq, type TimeMs } from '../../kernel/units.ts';
 import type { OpClass, OpInput, OpPlace, ReducerDb, ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
 import { withoutAmbient } from './fold-guard.ts';
+import { isImpure } from './pure-sql.ts';
+import { schemaOf } from './schema.ts';
 import { foldSystemOp, rebaseFault } from './system-fold.ts';
 
-/** SQL functions whose answer is not a function of the rows. */
-const impureFunctions = new Set([
-  'random',
-  'randomblob',
-  'date',
-  'time',
-  'datetime',
-  'julianday',
-  'unixepoch',
-  'strftime',
-  'timediff',
-  'current_time',
-  'current_date',
-  'current_timestamp',
-  'changes',
-  'total_changes',
-  'last_insert_rowid',
-  'sqlite_version',
-  'sqlite_source_id',
-  'load_extension',
-]);
-
-/** An op that is ready to fold: an app's, whose payload passed its schema and is of the present version, or one of the engine's own. */
+/** An op that is ready to fold: `op` as it stands or will stand in a chain; of an app's, also the payload at the class's present version. */
 export type ReadyOp =
-  | { readonly kind: 'app'; readonly op: Op; readonly opClass: OpClass }
+  | { readonly kind: 'app'; readonly op: Op; readonly opClass: OpClass; readonly payload: JsonValue }
   | { readonly kind: 'system'; readonly op: Op; readonly system: SystemOp };
+
+/** What became of a stored group. */
+export type FoldedGroup = { readonly kind: 'folded'; readonly ops: readonly ReadyOp[] } | { readonly kind: 'void' };
 
 export class Folder {
   readonly #definition: ShardDefinition;
@@ -67,20 +50,21 @@ export class Folder {
   }
 
   /**
-   * Checks what an app wants to save: class declared, payload accepted by its schema. The payload kept is the schema's output.
-   * @throws {FoldlogError} `misuse` `unknownClass`, `badPayload`
+   * Checks what an app wants to save: class declared, payload accepted by the schema of the version that is written. Kept is the schema's output.
+   * @throws {FoldlogError} `misuse` `unknownClass`, `badPayload`, `upcastFailed`
    */
   prepare(input: OpInput): ReadyOp {
     const [name, payload, id] = input;
     const opClass = this.#classOf(name);
-    const result = validate(opClass.schema, payload, `op ${name}`);
-    const op = { class: name, version: opClass.version, payload: result as JsonValue };
-    return { kind: 'app', op: id === undefined ? op : { ...op, id }, opClass };
+    const { version, schema } = opClass.writes;
+    const written = validate(schema, payload, `op ${name}`) as JsonValue;
+    const op = { class: name, version, payload: written };
+    return { kind: 'app', op: id === undefined ? op : { ...op, id }, opClass, payload: upcast(opClass, op) };
   }
 
   /**
-   * Reads an op that stands in a chain: known class, not newer, older versions brought up.
-   * @throws {FoldlogError} `upgradeNeeded` `unknownClass`, `newerClass`
+   * Reads an op that stands in a chain: known class, not newer, older payloads brought up. The op itself stays as it is.
+   * @throws {FoldlogError} `upgradeNeeded` `unknownClass`, `newerClass` · `misuse` `upcastFailed`
    */
   read(op: Op): ReadyOp {
     if (isSystemOp(op)) return { kind: 'system', op, system: readSystemOp(op, `ops of ${this.#definition.kind}`) };
@@ -102,9 +86,7 @@ export class Folder {
         expected: `version ${opClass.version} or older`,
       });
     }
-    let payload = op.payload;
-    for (let version = op.version; version < opClass.version; version++) payload = opClass.upcast[version]?.(payload) ?? payload;
-    return { kind: 'app', op: { ...op, version: opClass.version, payload }, opClass };
+    return { kind: 'app', op, opClass, payload: upcast(opClass, op) };
   }
 
   /**
@@ -112,17 +94,17 @@ export class Folder {
    * void: it keeps its seqs and changes nothing, for every reader alike (decisions 0001 and 0003).
    * @throws {FoldlogError} `upgradeNeeded`: of a newer app · `misuse`: a reducer threw
    */
-  foldGroup({ opCount, firstSeq, time }: GroupHeader, body: Uint8Array, where: string): 'folded' | 'void' {
+  foldGroup({ opCount, firstSeq, time }: GroupHeader, body: Uint8Array, where: string): FoldedGroup {
     let ops: readonly ReadyOp[];
     try {
       ops = decodeOps(body, opCount, where).map((op) => this.read(op));
     } catch (error) {
-      if (error instanceof FoldlogError && (error.reason === 'badBody' || error.reason === 'badSystemOp')) return 'void';
+      if (error instanceof FoldlogError && (error.reason === 'badBody' || error.reason === 'badSystemOp')) return { kind: 'void' };
       throw error;
     }
-    if (this.#faultOf(ops) !== undefined) return 'void';
+    if (this.#faultOf(ops) !== undefined) return { kind: 'void' };
     this.#run(ops, firstSeq, time);
-    return 'folded';
+    return { kind: 'folded', ops };
   }
 
   /**
@@ -155,9 +137,9 @@ export class Folder {
     });
   }
 
-  #reduce({ op, opClass }: Extract<ReadyOp, { kind: 'app' }>, at: OpPlace): void {
+  #reduce({ op, opClass, payload }: Extract<ReadyOp, { kind: 'app' }>, at: OpPlace): void {
     try {
-      opClass.reduce(this.#guarded, op.payload, at);
+      opClass.reduce(this.#guarded, payload, at);
     } catch (cause) {
       if (isHostFailure(cause)) throw cause;
       throw asReducerFailure(cause, `reducer of ${op.class}, seq ${at.seq}`);
@@ -192,14 +174,14 @@ export class Folder {
       capi.SQLITE_RECURSIVE,
     ]);
     let denied = '';
-    const ownTables = this.#definition.spec.tables;
+    const ownTables = new Set(schemaOf(this.#db.sqlite3, this.#definition).tables.map(({ name }) => name));
     capi.sqlite3_set_authorizer(
       this.#db.handle,
       (_: number, action: number, a: string | 0, b: string | 0) => {
-        const isOwnTable = typeof a === 'string' && Object.hasOwn(ownTables, a);
+        const isOwnTable = typeof a === 'string' && ownTables.has(a);
         const isAllowed =
           action === capi.SQLITE_FUNCTION
-            ? !impureFunctions.has(String(b).toLowerCase())
+            ? !isImpure(String(b))
             : allowed.has(action) && (action === capi.SQLITE_SELECT || action === capi.SQLITE_RECURSIVE || isOwnTable);
         if (isAllowed) return capi.SQLITE_OK;
         denied ||= action === capi.SQLITE_FUNCTION ? `the function ${String(b)}` : `action ${action} on ${String(a)}`;
@@ -226,6 +208,31 @@ export class Folder {
   }
 }
 
+/** The payload at the class's present version. Under the same guard as a reducer, for what it makes is folded. */
+function upcast(opClass: OpClass, op: Op): JsonValue {
+  let { payload } = op;
+  if (op.version === opClass.version) return payload;
+  return withoutAmbient(() => {
+    for (let version = op.version; version < opClass.version; version++) {
+      const up = opClass.upcast[version];
+      try {
+        if (up !== undefined) payload = up(payload);
+      } catch (cause) {
+        if (cause instanceof FoldlogError && cause.reason === 'impureReducer') throw cause;
+        throw FoldlogError.misuse({
+          where: `upcast of ${op.class} from version ${version}`,
+          reason: 'upcastFailed',
+          found: cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause),
+          expected: 'an upcast of every payload that was ever saved',
+          todo: 'correct the upcast; the op stays as it is',
+          cause,
+        });
+      }
+    }
+    return payload;
+  });
+}
+
 /** @throws {FoldlogError} `misuse` `badPayload` with the schema's own words and path */
 export function validate(schema: StandardSchemaV1, value: unknown, where: string): unknown {
   const result = schema['~standard'].validate(value);
@@ -248,8 +255,8 @@ export function validate(schema: StandardSchemaV1, value: unknown, where: string
   });
 }
 
-/** Out of memory, room or sound pages: not the reducer's doing, and the transaction may be gone already. */
-function isHostFailure(cause: unknown): boolean {
+/** Out of memory, room or sound pages: not the app's doing, and the transaction may be gone already. */
+export function isHostFailure(cause: unknown): boolean {
   const code = (cause as { resultCode?: unknown } | undefined)?.resultCode;
   return typeof code === 'number' && [7, 10, 11, 13, 26].includes(code & 0xff);
 }

@@ -4,19 +4,21 @@
 import { bytesToHex } from '../../kernel/bytes.ts';
 import { type ControlState, isWriterOf, type ShardEntry, shardNamed } from '../../kernel/control/fold.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
-import { FoldlogError } from '../../kernel/errors.ts';
-import { type FormFactor, replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
+import { assertNever, FoldlogError } from '../../kernel/errors.ts';
+import { type FormFactor, moveCheckEveryMs, replicaCacheKibMin, replicaCachesKib } from '../../kernel/limits.ts';
 import type { Signer } from '../../kernel/ports.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { type FollowRule, followRule } from '../../shards/follow-rule.ts';
 import { type AuditPorts, type AuditReport, auditReplica } from './audit.ts';
-import { type BootstrapPath, type BootstrapPorts, startReplica } from './bootstrap.ts';
+import { type BootstrapPorts, newestStatement, startReplica } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
 import { shardFileName } from './generations.ts';
 import { isWaiting, type RoundEnd } from './loop.ts';
 import { keepMarked, markedShard } from './loss.ts';
+import { judgeMove, type MoveReport } from './move-check.ts';
 import { answerOrThrow, type RelayClient, type Traffic } from './relay-client.ts';
 import { Replica, type ReplicaPorts } from './replica.ts';
+import { type Bootstrap, type ReplicaStatus, replicaSchema } from './replica-status.ts';
 import type { StoragePool } from './storage-pool.ts';
 import type { MarkedFile, Vault } from './vault.ts';
 import type { HeldShard, WorkspaceFile } from './workspace-file.ts';
@@ -33,30 +35,6 @@ export interface FollowEvents {
   readonly onChange: (shard: Replica) => void;
   /** After each reading of its log. True: it was made this device's own shard, and is not followed any more (take-over.ts). */
   readonly onRead: (shard: Replica) => Promise<boolean>;
-}
-
-/** How a replica began and what it cost until it was level with the relay for the first time. */
-export interface Bootstrap {
-  readonly path: BootstrapPath;
-  readonly ms: number;
-  readonly bytes: number;
-  readonly groupsFolded: number;
-  readonly opsFolded: number;
-  /** Rows inserted, changed or deleted while it folded; those of an image are not touched one by one. */
-  readonly rowsTouched: number;
-  /** Seq of the newest op the relay said it has, when it was asked: for progress. */
-  readonly seqAtRelay: number | undefined;
-  readonly isLevel: boolean;
-}
-
-export interface ReplicaStatus {
-  readonly kind: string;
-  readonly name: string;
-  readonly seq: number;
-  readonly slot: number;
-  readonly bootstrap: Bootstrap;
-  readonly stopped: FoldlogError | undefined;
-  readonly audit: AuditReport | undefined;
 }
 
 /** What a person agreed to, who was told that it may take minutes and battery. */
@@ -78,6 +56,8 @@ interface Followed {
   audit: AuditReport | undefined;
   /** Wall time before which a log that did not verify is not asked for again. */
   retryAt: number;
+  /** Wall time before which the checkpoint of a move is not asked for again. */
+  checkAt: number;
 }
 
 /** A log that does not verify will hardly do so in a second; the other shards go on meanwhile. */
@@ -101,6 +81,8 @@ export class Follower {
   /** Shards that somebody asked to fold from their first slot (decision 0013), by id. */
   readonly #genesis = new Map<string, GenesisWish>();
   readonly #formFactor: FormFactor;
+  /** What came of a move, while the shard starts again from the checkpoint that decided it. */
+  readonly #moves = new Map<string, MoveReport>();
   #rules: readonly FollowRule[];
   #opened: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -190,6 +172,7 @@ export class Follower {
       bootstrap,
       stopped: replica.stopped ?? error ?? (this.#control.state === undefined ? undefined : replica.waiting(this.#control.state)),
       audit,
+      schema: replicaSchema(replica),
     }));
   }
 
@@ -250,7 +233,8 @@ export class Follower {
         if (followed.replica.stopped !== undefined || isWaiting(this.#ports.clock.now(), followed.retryAt, corruptRetryMs)) continue;
         isMore = (await this.#pull(followed, state)) || isMore;
         if (followed.bootstrap.isLevel) this.#endBegun(id, ({ resolve }) => resolve(followed.bootstrap));
-        if (await this.#onRead(followed.replica)) await this.#release(id, followed);
+        if (await this.#settleMove(id, followed)) isMore = true;
+        else if (await this.#onRead(followed.replica)) await this.#release(id, followed);
       } catch (error) {
         const failure = error instanceof FoldlogError ? error : undefined;
         if (failure === undefined) throw error;
@@ -304,6 +288,39 @@ export class Follower {
     return reports;
   }
 
+  /** At a move of the schema: compares with the writer's checkpoint, and takes it when it differs. True when there is more to do at once. */
+  async #settleMove(id: string, followed: Followed): Promise<boolean> {
+    const { replica } = followed;
+    const { check } = replica;
+    const now = this.#ports.clock.now();
+    // At a fence somebody may be about to write on from this very state.
+    const isDue = now >= followed.checkAt || replica.isPaused || replica.cursor.isFenced;
+    if (check === undefined || !isDue) return false;
+    followed.checkAt = now + moveCheckEveryMs;
+    const newest = await newestStatement(this.#ports, this.#control, replica);
+    const judged = judgeMove(check, replica.cursor.head.seq, replica.definition.foldId, newest);
+    switch (judged.kind) {
+      case 'wait':
+        return false;
+      case 'compareAt':
+        await replica.setCheck({ atSeq: judged.atSeq, hash: undefined });
+        return false;
+      case 'superseded':
+        await replica.setCheck(undefined);
+        return false;
+      case 'settled':
+        if (judged.report.kind === 'same') {
+          await replica.setCheck(undefined, judged.report);
+          return false;
+        }
+        this.#moves.set(id, judged.report);
+        await this.#drop(id, followed);
+        return true;
+      default:
+        return assertNever(judged);
+    }
+  }
+
   /** Stopped after the file is gone, the next start finds a marked replica without its file and starts it again (loss.ts). */
   async #drop(id: string, { replica }: Followed): Promise<void> {
     this.#followed.delete(id);
@@ -344,7 +361,9 @@ export class Follower {
     }
     const ticks = this.#ports.clock.ticks();
     const bytes = this.#traffic.received;
-    const wish = { isGenesisAsked: this.#genesis.has(bytesToHex(shard.id)), formFactor: this.#formFactor };
+    // Where a checkpoint decided that the fold is not what the writer has, folding it once more would end the same.
+    const isGenesisAsked = this.#genesis.has(bytesToHex(shard.id)) && !this.#moves.has(bytesToHex(shard.id));
+    const wish = { isGenesisAsked, formFactor: this.#formFactor };
     const place = { file, definition, identity };
     const { db, path, seqAtRelay } = await startReplica(this.#ports, this.#pool, { workspace, control: state }, place, wish);
     try {
@@ -356,6 +375,9 @@ export class Follower {
       throw error;
     }
     const replica = new Replica(this.#ports, this.#pool, { file, definition, identity, db });
+    const report = this.#moves.get(bytesToHex(shard.id));
+    if (report !== undefined) await replica.setCheck(undefined, report);
+    this.#moves.delete(bytesToHex(shard.id));
     const followed: Followed = {
       replica,
       bootstrap: {
@@ -371,6 +393,7 @@ export class Follower {
       error: undefined,
       audit: undefined,
       retryAt: 0,
+      checkAt: 0,
     };
     this.#followed.set(bytesToHex(shard.id), followed);
     await this.#shareCaches();
@@ -401,25 +424,27 @@ export class Follower {
       const groups = await replica.take(object, state);
       this.#ports.onFold(this.#ports.clock.ticks() - from);
       folded += groups;
-      if (isLevel) continue;
-      // Told object by object: a long start shows how far it is.
-      const { bootstrap } = followed;
-      const now = {
-        seq: replica.cursor.head.seq,
-        rows: replica.rowsTouched,
-        ticks: this.#ports.clock.ticks(),
-        bytes: this.#traffic.received,
-      };
-      followed.bootstrap = {
-        ...bootstrap,
-        ms: bootstrap.ms + now.ticks - at.ticks,
-        bytes: bootstrap.bytes + now.bytes - at.bytes,
-        groupsFolded: bootstrap.groupsFolded + groups,
-        opsFolded: bootstrap.opsFolded + now.seq - at.seq,
-        rowsTouched: bootstrap.rowsTouched + now.rows - at.rows,
-      };
-      at = now;
-      this.#onChange(replica);
+      if (!isLevel) {
+        // Told object by object: a long start shows how far it is.
+        const { bootstrap } = followed;
+        const now = {
+          seq: replica.cursor.head.seq,
+          rows: replica.rowsTouched,
+          ticks: this.#ports.clock.ticks(),
+          bytes: this.#traffic.received,
+        };
+        followed.bootstrap = {
+          ...bootstrap,
+          ms: bootstrap.ms + now.ticks - at.ticks,
+          bytes: bootstrap.bytes + now.bytes - at.bytes,
+          groupsFolded: bootstrap.groupsFolded + groups,
+          opsFolded: bootstrap.opsFolded + now.seq - at.seq,
+          rowsTouched: bootstrap.rowsTouched + now.rows - at.rows,
+        };
+        at = now;
+        this.#onChange(replica);
+      }
+      if (replica.isPaused) break; // the rest of the slot is asked for again
     }
     followed.error = undefined;
     if (!isLevel && objects.length === 0) {

@@ -10,6 +10,7 @@ import { type SqlValue, StateHasher } from '../../kernel/state-hash.ts';
 import type { Hash } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import { Database } from './database.ts';
+import { type SchemaTable, schemaOf } from './schema.ts';
 import { pageBytes, replicatedDdl } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
@@ -24,30 +25,33 @@ export interface StateImage {
   readonly drop: () => void;
 }
 
-export interface ImageTable {
-  readonly name: string;
-  readonly columns: readonly string[];
-  readonly key: readonly string[];
-  readonly isReal: readonly boolean[];
+export type { SchemaTable as ImageTable } from './schema.ts';
+
+/** What an image holds beside the app's tables, whatever their version. */
+const origin: SchemaTable = {
+  name: 'foldlog_origin',
+  columns: ['shard', 'epoch', 'first_seq', 'last_seq'],
+  key: ['shard', 'epoch', 'first_seq'],
+  isReal: [false, false, false, false],
+};
+
+/** Tables of a checkpoint image at `version`, the present one unless said otherwise, in name order: what an image holds and the state hash covers. */
+export function imageTables(
+  db: Pick<Database, 'sqlite3'>,
+  definition: ShardDefinition,
+  version = definition.spec.version,
+): readonly SchemaTable[] {
+  return [...schemaOf(db.sqlite3, definition, version).tables, origin].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Tables of a checkpoint image, in name order: what an image holds and the state hash covers. */
-export function imageTables(definition: ShardDefinition): readonly ImageTable[] {
-  const declared = Object.entries(definition.spec.tables).map(([name, table]) => ({
-    name,
-    columns: Object.keys(table.columns),
-    key: table.key,
-    isReal: Object.values(table.columns).map(({ type }) => type === 'REAL'),
-  }));
-  const origin: ImageTable = {
-    name: 'foldlog_origin',
-    columns: ['shard', 'epoch', 'first_seq', 'last_seq'],
-    key: ['shard', 'epoch', 'first_seq'],
-    isReal: [false, false, false, false],
-  };
-  return [...declared, origin].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
+/** The texts an image's tables have, which run one by one make an empty image. */
+export const imageTexts = (
+  db: Pick<Database, 'sqlite3'>,
+  definition: ShardDefinition,
+  version = definition.spec.version,
+): readonly string[] => [...schemaOf(db.sqlite3, definition, version).texts, ...replicatedDdl];
 
+/** Statements that make the state of a shard in which nothing happened: migrations may put rows into it. */
 export const imageDdl = (definition: ShardDefinition): readonly string[] => [...definition.ddl, ...replicatedDdl];
 
 /**
@@ -73,10 +77,10 @@ export async function extractImage(
     target = copy;
     // Scratch: a kill throws it away, so nothing of it is journalled or flushed.
     copy.exec(`PRAGMA page_size=${pageBytes}; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA auto_vacuum=incremental`);
-    for (const statement of imageDdl(from.definition)) copy.exec(statement);
+    for (const statement of imageTexts(pool, from.definition)) copy.exec(statement);
     copy.exec('BEGIN');
     const hasher = new StateHasher();
-    const copying = copyRows(look, copy, imageTables(from.definition), hasher);
+    const copying = copyRows(look, copy, imageTables(pool, from.definition), hasher);
     let rows = 0;
     let isDone = false;
     while (!isDone) {
@@ -106,7 +110,7 @@ export async function extractImage(
 }
 
 /** One row a step, so that the caller can stop at any. */
-function* copyRows(look: Database, target: Database, tables: readonly ImageTable[], hasher: StateHasher): Generator<void> {
+function* copyRows(look: Database, target: Database, tables: readonly SchemaTable[], hasher: StateHasher): Generator<void> {
   for (const table of tables) {
     hasher.table(table.name, table.columns);
     const insert = insertInto(table);
@@ -130,7 +134,7 @@ function chunkOf(copy: Database, at: number): Bytes {
 /** The state hash of an open database, in one go: for tests, audits and `foldlog verify --state`. */
 export function stateHashOf(db: Database, definition: ShardDefinition): Hash {
   const hasher = new StateHasher();
-  for (const table of imageTables(definition)) {
+  for (const table of imageTables(db, definition)) {
     hasher.table(table.name, table.columns);
     for (const row of db.rows(selectFrom(table))) hasher.row(row, table.isReal);
   }
@@ -138,10 +142,10 @@ export function stateHashOf(db: Database, definition: ShardDefinition): Hash {
 }
 
 /**
- * Refuses an image that is anything but the declared tables with sound pages: no trigger, view, other table or other text.
+ * Refuses an image that is anything but the declared tables of its version with sound pages: no trigger, view, other table or other text.
  * @throws {FoldlogError} `corrupt` `badImage`
  */
-export function requireImage(db: Database, definition: ShardDefinition, where: string): void {
+export function requireImage(db: Database, definition: ShardDefinition, where: string, version = definition.spec.version): void {
   const bad = (found: string, expected: string, cause?: unknown) =>
     FoldlogError.corrupt({ where, reason: 'badImage', found, expected, cause });
   let stored: readonly { readonly type: string; readonly sql: string }[];
@@ -153,7 +157,7 @@ export function requireImage(db: Database, definition: ShardDefinition, where: s
   } catch (cause) {
     throw bad('a file SQLite cannot read', 'a sound database', cause);
   }
-  const declared = new Set(imageDdl(definition));
+  const declared = new Set(imageTexts(db, definition, version));
   const strange = stored.find(({ sql }) => !declared.has(sql));
   if (strange !== undefined) throw bad(`a ${strange.type} that is not declared`, 'only the declared tables and indexes');
   if (stored.length !== declared.size) throw bad(`${stored.length} tables and indexes`, `the ${declared.size} declared ones`);
@@ -161,6 +165,6 @@ export function requireImage(db: Database, definition: ShardDefinition, where: s
 }
 
 const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
-const selectFrom = (table: ImageTable): string => `SELECT ${quoted(table.columns)} FROM "${table.name}" ORDER BY ${quoted(table.key)}`;
-const insertInto = (table: ImageTable): string =>
+const selectFrom = (table: SchemaTable): string => `SELECT ${quoted(table.columns)} FROM "${table.name}" ORDER BY ${quoted(table.key)}`;
+const insertInto = (table: SchemaTable): string =>
   `INSERT INTO "${table.name}" (${quoted(table.columns)}) VALUES (${table.columns.map(() => '?').join(', ')})`;

@@ -2,32 +2,40 @@
 
 import { isSameBytes } from '../../kernel/bytes.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
+import { ownOpenAfterMs } from '../../kernel/limits.ts';
 import type { Clock, Deflate, Scheduler, Verifier } from '../../kernel/ports.ts';
 import { type Epoch, type GroupId, type Head, noHash, type Seq, type ShardId } from '../../kernel/units.ts';
 import type { Sql } from '../../shards/sql.ts';
 import { type AuditReport, auditOwn, type Verdict } from './audit.ts';
+import { newestCheckpoint } from './bootstrap.ts';
+import { runCanary } from './canary.ts';
+import { isFoldOfPresent } from './canary-note.ts';
 import type { GroupPlace } from './chain-log.ts';
 import { type ControlReplica, noRelay } from './control.ts';
 import type { Row } from './database.ts';
 import { succeed } from './generations.ts';
 import { type LivePatch, LiveQuery, type LiveSpec } from './live.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
+import { Meta } from './meta.ts';
 import type { ShardFacts } from './metrics.ts';
-import type { OutboxCounts } from './outbox.ts';
+import { sayMove } from './move-schema.ts';
 import { discardEntry, exportEntry, importTail, listOutbox, type OutboxItem, retryEntry } from './outbox-acts.ts';
+import { type OwnShardStatus, shardFacts } from './own-shard-status.ts';
+import { isKeyLost } from './ownership.ts';
 import type { Published, PublishPorts } from './publish.ts';
 import { Pusher, type PushPorts, type PushState } from './push-loop.ts';
 import { liveBounds, readBounds, runQueries } from './query.ts';
-import { type Pending, queueBytes } from './queue-count.ts';
 import { rebuildFromLog } from './rebuild.ts';
 import { findStart, restoreShard } from './restore.ts';
 import { type Durability, type SavedBefore, type SavePorts, SaveQueue, type SaveSource } from './save.ts';
+import { unsaidOf } from './schema-file.ts';
+import { schemaStatus } from './schema-status.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
 import type { StoreMetrics } from './store-metrics.ts';
-import { Stranding, type StrandingHost, type StrandingState } from './stranding.ts';
+import { Stranding, type StrandingHost } from './stranding.ts';
 import type { TruncateRun } from './truncate.ts';
-import { Upkeep, type UpkeepStatus } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 import type { Vault } from './vault.ts';
 
 export interface OwnShardPorts extends SavePorts, LoopPorts {
@@ -50,37 +58,12 @@ export interface ShardEvents {
   readonly onStranded: (closed: Epoch, keptSeq: Seq) => void;
 }
 
-export interface OwnShardStatus {
-  readonly kind: string;
-  readonly name: string;
-  readonly savedSeq: number;
-  readonly committedSeq: number;
-  readonly pending: Pending;
-  /** Ops of relaxed saves that a power cut may still take. */
-  readonly exposedOps: number;
-  readonly push: PushState;
-  readonly retryAtMs: number | undefined;
-  readonly checkpointSeq: number;
-  /** Whether the epoch is closed, and what that has come to (stranding.ts). */
-  readonly fence: StrandingState;
-  /** Groups that could not be committed in their place, by what became of them. */
-  readonly stranded: OutboxCounts;
-  /** Publishing and truncating; undefined in a workspace without a relay. */
-  readonly upkeep: UpkeepStatus | undefined;
-  /** Undefined before the first audit since the store was opened. */
-  readonly audit: AuditReport | undefined;
-  /** Why no save is taken: `fenced` when somebody took the shard over, or what damage or a lost key say. Undefined while saves are. */
-  readonly closed: FoldlogError | undefined;
-}
-
 /** A repair that wants the relay waits for it, and one that no checkpoint helps stays a finding: the next audit tries again. */
 function passing(error: unknown): false {
   const isPassing = error instanceof FoldlogError && (error.kind === 'unavailable' || error.reason === 'noBase');
   if (!isPassing) throw error;
   return false;
 }
-
-const noFacts: ShardFacts = { fileBytes: 0, openOps: 0, queueBytes: 0, oldestPendingMs: undefined };
 
 type OnPatch = (patch: LivePatch) => void;
 type OnError = (error: FoldlogError) => void;
@@ -91,12 +74,14 @@ export class OwnShard {
   readonly #queue: SaveQueue;
   readonly #pusher: Pusher | undefined;
   readonly #upkeep: Upkeep | undefined;
+  readonly #control: ControlReplica;
   readonly #pushLoop: Loop | undefined;
   readonly #stranding: Stranding;
   readonly #strandLoop: Loop;
   readonly #host: StrandingHost;
   readonly #live = new Map<number, { readonly query: LiveQuery; readonly onPatch: OnPatch; readonly onError: OnError }>();
   readonly #events: ShardEvents;
+  #cancelPublish: (() => void) | undefined;
   #audit: AuditReport | undefined;
   #refused: FoldlogError | undefined;
   #heldBy: FoldlogError | undefined;
@@ -118,6 +103,7 @@ export class OwnShard {
     this.#ports = ports;
     this.#events = events;
     this.#host = host;
+    this.#control = control;
     this.#notedBytes = store.log.savedBytes;
     this.#queue = new SaveQueue(
       ports,
@@ -131,6 +117,7 @@ export class OwnShard {
       onReleased: () => this.#released(),
       onStranded: events.onStranded,
       onRestored: () => void this.#runLive(),
+      sayMove: () => this.#sayMove(),
       isPublishing: () => this.#upkeep?.publisher.isRunning === true,
     });
     this.#strandLoop = new Loop(ports, () => this.#strand());
@@ -155,6 +142,14 @@ export class OwnShard {
     this.#stranding.begin();
     this.#strandLoop.wake();
     wakePush();
+    this.#cancelPublish = ports.scheduler.after(ownOpenAfterMs, () => {
+      this.#upkeep?.wakeIfMoved().catch(() => undefined); // a shard that was closed or lost meanwhile tells so itself
+    });
+  }
+
+  /** When the tables moved and nothing was saved since, a checkpoint is begun before the next save can be. Resolves when its state is frozen. */
+  async publishMove(): Promise<void> {
+    await this.#upkeep?.publishMove();
   }
 
   /** @throws {FoldlogError} `storageFull` `quotaNear`, before there is no room at all: a save that is new; see save.ts for the others */
@@ -232,6 +227,7 @@ export class OwnShard {
   async #auditNow(pool: StoragePool): Promise<AuditReport> {
     // Between the two steps of a stranding the state holds more than the log, and is on its way to be restored.
     const isBetween = (): boolean => this.#stranding.state.kind === 'stranded';
+    if (!isBetween()) await this.#runCanary(pool);
     const found: Verdict = isBetween() ? { kind: 'unfinished' } : await auditOwn(this.#ports, pool, this.store);
     const verdict: Verdict = isBetween() ? { kind: 'unfinished' } : found;
     const isLogLost = verdict.kind === 'damaged' && (verdict.part === 'log' || verdict.part === 'pages');
@@ -245,6 +241,13 @@ export class OwnShard {
     return this.#audit;
   }
 
+  /** After a move: whether the present code makes the same of what lies below. Once, and only told. */
+  async #runCanary(pool: StoragePool): Promise<void> {
+    const { sync } = this.#ports;
+    const newest = sync === undefined ? undefined : () => newestCheckpoint({ ...this.#ports, ...sync }, this.#control, this.store);
+    await runCanary(this.#ports, pool, this.store, newest);
+  }
+
   /**
    * Never under a checkpoint that is being made from the present file, nor, once the log is truncated, without the checkpoint it is folded on: the next audit
    * finds the same again. True when it is right now.
@@ -253,7 +256,7 @@ export class OwnShard {
     if (this.#upkeep?.publisher.isRunning === true) return false;
     const { store } = this;
     const source = this.#host.source();
-    const isWhole = store.log.base.head.seq === 0;
+    const isWhole = store.log.base.head.seq === 0 && isFoldOfPresent(new Meta(store.db));
     const start = isWhole ? undefined : await findStart(source, store, store.head);
     await store.mutex.own('other', async () => {
       const older = store.file;
@@ -391,28 +394,13 @@ export class OwnShard {
       upkeep: this.#upkeep?.status(),
       audit: this.#audit,
       closed: this.closed,
+      schema: schemaStatus(this.store),
     }));
   }
 
   /** What metrics are made of. */
   facts(): Promise<ShardFacts> {
-    return this.store.mutex.own('other', () => {
-      const { db, log, head } = this.store;
-      try {
-        const fileBytes = db.sizeBytes();
-        // Without a relay there is nobody to publish to and nobody to wait for.
-        if (this.#upkeep === undefined) return { ...noFacts, fileBytes };
-        const oldestPendingMs = log.oldestPendingMs(this.committed.seq);
-        return {
-          fileBytes,
-          openOps: head.seq - (this.#upkeep.publisher.noted?.head.seq ?? 0),
-          queueBytes: queueBytes(log.pending()),
-          oldestPendingMs,
-        };
-      } catch {
-        return noFacts; // closed, or damaged: told by whoever saves or audits, and the other shards are measured all the same
-      }
-    });
+    return this.store.mutex.own('other', () => shardFacts(this.store, this.#upkeep, this.committed.seq));
   }
 
   /** Finishes the save that runs, refuses those that wait, ends the loops. */
@@ -420,6 +408,7 @@ export class OwnShard {
     this.#queue.stop(
       new FoldlogError('unavailable', { where: 'save', reason: 'closed', found: 'a shard that was closed', expected: 'an open one' }),
     );
+    this.#cancelPublish?.();
     await this.#upkeep?.close();
     await this.#pushLoop?.stop();
     await this.#strandLoop.stop();
@@ -446,6 +435,15 @@ export class OwnShard {
     const end = await this.#withWholeLog(() => this.#stranding.round());
     if (this.#stranding.state !== before) this.#events.onState();
     return end;
+  }
+
+  /** After a restart of the file or of the epoch: what an app update did to the tables, said again before anything is saved on them. */
+  async #sayMove(): Promise<void> {
+    const { store } = this;
+    const isSaid = unsaidOf(new Meta(store.db), store.definition) === undefined;
+    if (isSaid || isKeyLost(this.#control.state, this.#ports.signer, store)) return;
+    await sayMove(this.#ports, store, this.#control.head);
+    this.#pushLoop?.wake(); // its receipt has the checkpoint due
   }
 
   #saved(): void {

@@ -8,6 +8,7 @@ import type { Signer } from '../../kernel/ports.ts';
 import type { KeyId, ShardId } from '../../kernel/units.ts';
 import type { BootstrapPorts } from './bootstrap.ts';
 import type { ControlReplica } from './control.ts';
+import { Meta } from './meta.ts';
 import type { Destination } from './rebase.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StrandingHost } from './stranding.ts';
@@ -23,6 +24,22 @@ export function isKeyLost(state: ControlState | undefined, signer: Signer, store
   if (declared !== undefined && isWriterOf(declared, mine)) return false;
   const sealedBy = store.log.lastSealKey() ?? declared?.writer;
   return sealedBy !== undefined && !isSameBytes(sealedBy, mine);
+}
+
+/** Whether this copy may still save in the epoch its file is in, as far as file and control log know (stranding.ts). */
+export function isEpochOpen(state: ControlState | undefined, store: ShardStore): boolean {
+  const own = store.log.base.epoch;
+  const meta = new Meta(store.db);
+  if (meta.number('fencedEpoch') === own || meta.number('handedOverEpoch') === own) return false;
+  return state === undefined || cutAbove(state, store.identity.id, own) === undefined;
+}
+
+/** A restart must not save into an epoch that is known to be closed. */
+export function noteFencedEpoch(store: ShardStore): Promise<void> {
+  return store.mutex.own('other', async () => {
+    new Meta(store.db).set('fencedEpoch', store.log.base.epoch);
+    await store.flush();
+  });
 }
 
 /** A key that wrote the shard before may lie in a backup or a clone as well: of its copies only the one that noted the fence goes on (decision 0003). */

@@ -93,11 +93,11 @@ export class Publisher {
   }
 
   /**
-   * Publishes the state at the present head. One at a time: a second call joins the first.
+   * Publishes the state at the present head. One at a time: a second call joins the first. `onFrozen`: what is saved from then on is not in it.
    * @throws {FoldlogError} `misuse` nothing saved yet · `unavailable` relay away, head not committed in time or the copy dropped: try again later
    */
-  publish(): Promise<Published> {
-    this.#running ??= this.#publish()
+  publish(onFrozen: () => void = () => undefined): Promise<Published> {
+    this.#running ??= this.#publish(onFrozen)
       .catch((error: unknown) => {
         throw sqliteFailure(error, `checkpoint of ${this.#store.identity.kind}/${this.#store.identity.name}`);
       })
@@ -127,11 +127,11 @@ export class Publisher {
     return `checkpoint of ${this.#store.identity.kind}/${this.#store.identity.name}`;
   }
 
-  async #publish(): Promise<Published> {
+  async #publish(onFrozen: () => void): Promise<Published> {
     const { workspace } = this.#control;
     const where = this.#where;
     if (workspace === undefined) throw FoldlogError.misuse({ where, reason: 'noWorkspace', found: 'no workspace', expected: 'one' });
-    const { head, image } = await this.#copy(); // p1, p2
+    const { head, image } = await this.#copy(onFrozen); // p1, p2
     try {
       const receipt = await this.#awaitReceipt(head); // p3
       const newest = await this.#newest();
@@ -165,7 +165,7 @@ export class Publisher {
   }
 
   /** Looks at the file at the present head and copies from it while saves go on: into the WAL, or into pages the look does not have. */
-  async #copy(): Promise<{ readonly head: Head; readonly image: StateImage }> {
+  async #copy(onFrozen: () => void): Promise<{ readonly head: Head; readonly image: StateImage }> {
     const store = this.#store;
     const scratch = `${scratchPrefix}${bytesToHex(this.#ports.random.bytes(8))}.db`;
     await this.#pool.reserve(1);
@@ -198,6 +198,7 @@ export class Publisher {
         return true;
       };
       const { head, image } = await store.mutex.own('other', async () => ({ ...freeze(), image: await copy(now) }));
+      onFrozen();
       return { head, image: image ?? this.#drop(dropped) };
     }
     // The look is taken in the turn that freezes; its copying goes on after it.
@@ -205,6 +206,7 @@ export class Publisher {
       const at = freeze();
       return { ...at, copying: copy(inTurn(at.frozen)) };
     });
+    onFrozen();
     try {
       return { head: begun.head, image: (await begun.copying) ?? this.#drop(dropped) };
     } finally {

@@ -6,7 +6,7 @@ import { FoldlogError } from '../../kernel/errors.ts';
 import type { SqlValue } from '../../kernel/state-hash.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
 import type { Database } from './database.ts';
-import { Folder } from './fold.ts';
+import { type FoldedGroup, Folder } from './fold.ts';
 import { nextFile } from './generations.ts';
 import { imageDdl } from './image.ts';
 import { createLocalTables, Meta, readBase, setExclusive, setPragmas, setUp } from './shard-file.ts';
@@ -93,6 +93,7 @@ export function foldNext(
   log: { readonly db: Database; readonly file: string },
   folder: Folder,
   after: number,
+  onFolded: (folded: FoldedGroup) => void = () => undefined,
 ): { readonly seq: number; readonly isEnd: boolean } {
   const row = log.db.get<{ last_seq: number; header: Uint8Array; body: Uint8Array }>(
     'SELECT last_seq, header, body FROM foldlog_group WHERE last_seq > ? ORDER BY last_seq LIMIT 1',
@@ -101,6 +102,6 @@ export function foldNext(
   if (row === undefined) return { seq: after, isEnd: true };
   const where = `${log.file}, group after seq ${after}`;
   const header = decodeGroupHeader(row.header, where);
-  folder.foldGroup(header, row.body, where);
+  onFolded(folder.foldGroup(header, row.body, where));
   return { seq: row.last_seq, isEnd: false };
 }

@@ -29,8 +29,10 @@ import {
   timeMs,
 } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
+import { hashInSlices } from './audit.ts';
 import type { Database } from './database.ts';
 import { Folder } from './fold.ts';
+import { type MoveCheck, type MoveReport, noteReport, noteWriter, readCheck, writeCheck } from './move-check.ts';
 import { Mutex } from './mutex.ts';
 import { Meta, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -74,6 +76,9 @@ export class Replica {
   readonly #folder: Folder;
   readonly #meta: Meta;
   #cursor: Cursor;
+  /** A head at which this state is to be compared with a checkpoint, since the schema moved (move-check.ts). */
+  #check: MoveCheck | undefined;
+  #isPaused = false;
   #version = 0;
   /** Why folding stopped for good with this app version; reading goes on as of the cursor. */
   #stopped: FoldlogError | undefined;
@@ -92,6 +97,7 @@ export class Replica {
     this.#folder = new Folder(at.definition, at.db);
     this.#meta = new Meta(at.db);
     this.#cursor = readCursor(this.#meta);
+    this.#check = readCheck(this.#meta);
   }
 
   /** For the audit, in a turn of the mutex. */
@@ -119,13 +125,33 @@ export class Replica {
     return this.#version;
   }
 
+  get check(): MoveCheck | undefined {
+    return this.#check;
+  }
+
+  /** Whether the last slot was left at the head of a check, so that somebody may look before it goes on. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** Compare at another head, or nowhere any more, and what came of it. */
+  setCheck(check: MoveCheck | undefined, report?: MoveReport): Promise<void> {
+    return this.mutex.own('other', () => {
+      this.#db.transaction(() => {
+        writeCheck(this.#meta, this.#db, check);
+        if (report !== undefined) noteReport(this.#meta, report);
+      });
+      this.#check = check;
+    });
+  }
+
   get stopped(): FoldlogError | undefined {
     return this.#stopped;
   }
 
   /**
    * Verifies one slot object and folds what the cursor does not cover yet. Interrupted anywhere, it goes on from the stored cursor.
-   * @returns groups folded
+   * @returns groups folded; fewer than the object has when it paused
    * @throws {FoldlogError} `corrupt` when the object does not verify; nothing of it is folded then · `unavailable` `noCutYet`, `unknownAuthor`: the
    *   control log known here does not reach as far as the object
    */
@@ -238,14 +264,30 @@ export class Replica {
 
   async #foldFrom(run: Run, start: number, object: SlotObject): Promise<number> {
     let next = start;
+    this.#isPaused = false;
     while (next < run.groups.length) {
+      if (await this.#hashCheck()) {
+        this.#isPaused = true;
+        break;
+      }
       await this.mutex.own('other', () => {
         next = this.#slice(run, next, object);
       });
       if (this.#stopped !== undefined) throw this.#stopped;
       if (next < run.groups.length) await this.#ports.scheduler.yield();
     }
+    if (!this.#isPaused) await this.#hashCheck();
     return next - start;
+  }
+
+  /** True when the head of a check is reached and its state hash was taken just now. */
+  async #hashCheck(): Promise<boolean> {
+    const check = this.#check;
+    if (check === undefined || check.hash !== undefined || check.atSeq !== this.#cursor.head.seq) return false;
+    const found = await hashInSlices(this.#ports, this);
+    if (found === undefined) return false;
+    await this.setCheck({ atSeq: check.atSeq, hash: found });
+    return true;
   }
 
   /** Folds groups for up to a slice and moves the cursor, in one transaction. */
@@ -254,36 +296,48 @@ export class Replica {
     let next = from;
     let cursor = this.#cursor;
     let stopped: FoldlogError | undefined;
+    let check = this.#check;
     this.#db.transaction(() => {
       do {
         const group = run.groups[next] as CommitGroup;
         try {
-          this.#foldGroup(group);
+          if (this.#foldGroup(group)) check = { atSeq: lastSeqOf(group.header), hash: undefined };
         } catch (error) {
           if (!(error instanceof FoldlogError)) throw error;
           stopped = error;
           break;
         }
         next++;
-        cursor = { ...cursor, head: { seq: lastSeqOf(group.header), hash: group.hash } };
+        // In the epoch of the cut from here on, though the last whole slot is still the fence: this may be left inside the run.
+        cursor = { ...cursor, head: { seq: lastSeqOf(group.header), hash: group.hash }, isFenced: false };
+        if (check !== undefined && check.hash === undefined && cursor.head.seq >= check.atSeq) break;
       } while (next < run.groups.length && this.#ports.clock.ticks() < until);
-      if (next === run.groups.length)
-        cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time, isFenced: false };
+      if (next === run.groups.length) cursor = { ...cursor, slot: object.slot, objectHash: object.objectHash, slotTime: object.time };
       writeCursor(this.#meta, cursor);
+      if (check !== this.#check) writeCheck(this.#meta, this.#db, check);
     });
     this.#cursor = cursor;
+    this.#check = check;
     this.#version++;
     if (stopped !== undefined) this.#stopped = stopped;
     return next;
   }
 
-  #foldGroup(group: CommitGroup): void {
+  /** True when the writer moved to the fold this device has: its checkpoint there can be compared. */
+  #foldGroup(group: CommitGroup): boolean {
     const where = `group at seq ${group.header.firstSeq} of ${this.identity.kind}/${this.identity.name}`;
     if (group.content.kind === 'erased') {
       throw FoldlogError.corrupt({ where, reason: 'erased', found: 'an erased body', expected: 'a start from a checkpoint above it' });
     }
     // The writer's time, as the writer folded it: state is a function of the chain, not of when the relay saw it.
-    this.#folder.foldGroup(group.header, group.content.body, where);
+    const folded = this.#folder.foldGroup(group.header, group.content.body, where);
+    let isOurFold = false;
+    for (const each of folded.kind === 'void' ? [] : folded.ops) {
+      if (each.kind !== 'system' || each.system.kind !== 'schemaMoved') continue;
+      noteWriter(this.#meta, this.definition, { version: each.system.to, foldId: each.system.foldId });
+      isOurFold = isSameBytes(each.system.foldId, this.definition.foldId);
+    }
+    return isOurFold;
   }
 }
 

@@ -1,6 +1,7 @@
 // Fills the next generation of an own shard's file with the state at a given head: the newest checkpoint at or below it, or the first group, and
 // the groups after it, from the own log as far as it reaches and from the relay beyond. Log, ids, receipts and outbox are carried along. All of it is one
-// transaction: the file is nothing until that commits (decisions 0003 and 0006). It answers a stranded tail, whose ops are in the state and may
+// transaction: the file is nothing until that commits (decisions 0003 and 0006). The checkpoint's tables are checked at their own version and brought up in it
+// (0004). It answers a stranded tail, whose ops are in the state and may
 // not stay there, and damaged state over a log that does not begin at genesis.
 
 import { isSameBytes } from '../../kernel/bytes.ts';
@@ -10,17 +11,19 @@ import { FoldlogError } from '../../kernel/errors.ts';
 import { isSameHead } from '../../kernel/run.ts';
 import { chainStart, type Head, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
-import { type BootstrapPorts, fetchImage, requireCheckpoint } from './bootstrap.ts';
+import { type BootstrapPorts, fetchImage, requireCheckpoint, requireImageOf } from './bootstrap.ts';
+import { isFoldOfPresent } from './canary-note.ts';
 import { ChainLog } from './chain-log.ts';
 import { type CommittedAt, committedRuns } from './committed-runs.ts';
 import type { Database } from './database.ts';
-import { Folder } from './fold.ts';
+import { type FoldedGroup, Folder } from './fold.ts';
 import { nextFile } from './generations.ts';
-import { imageDdl, requireImage } from './image.ts';
+import { imageDdl } from './image.ts';
 import { forgetCounts } from './queue-count.ts';
 import { copyTable, foldNext, localTables, type Rebuilt } from './rebuild.ts';
 import { answerOrThrow } from './relay-client.ts';
 import { type Cursor, cursorAtGenesis } from './replica.ts';
+import { migrateTables, noteSaid, setSchema } from './schema-file.ts';
 import { createLocalTables, Meta, readBase, type ShardIdentity, setExclusive, setPragmas, setUp } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
@@ -70,7 +73,7 @@ export async function restoreShard(
     db = start === undefined ? pool.create(file) : await pool.open(file);
     setExclusive(db, pool);
     if (start === undefined) setUp(db);
-    else requireImage(db, from.definition, `checkpoint of ${from.identity.kind}/${from.identity.name}`);
+    else requireImageOf(start.checkpoint, db, from.definition, `checkpoint of ${from.identity.kind}/${from.identity.name}`);
     setPragmas(db, pool);
     await fill(source, from, goal, start?.checkpoint, { db, file });
     await pool.flush(file);
@@ -90,7 +93,8 @@ export async function restoreShard(
 export async function findStart(source: RestoreSource | undefined, from: RestoredFrom, head: Head): Promise<RestoreStart | undefined> {
   const where = `checkpoint of ${from.identity.kind}/${from.identity.name}`;
   const base = readBase(new Meta(from.db)).head;
-  const isWhole = base.seq === 0 && new ChainLog(from.db).head().seq >= head.seq;
+  // Below a move the present code may make other rows than stood there: then the checkpoint is asked for until somebody answers (decision 0004).
+  const isWhole = base.seq === 0 && new ChainLog(from.db).head().seq >= head.seq && isFoldOfPresent(new Meta(from.db));
   try {
     const found = source === undefined ? undefined : await newestUpTo(source, from, head, where);
     if (found !== undefined || base.seq === 0) return found;
@@ -142,10 +146,17 @@ async function fill(
     if (checkpoint === undefined) for (const statement of imageDdl(from.definition)) db.exec(statement);
     createLocalTables(db);
     for (const table of localTables) copyTable(from.db, db, table);
+    const { definition } = from;
+    if (checkpoint !== undefined) {
+      migrateTables(db, definition, checkpoint.schemaVersion);
+      noteSaid(new Meta(db), definition, { version: checkpoint.schemaVersion, foldId: checkpoint.foldId });
+    }
+    setSchema(db, definition);
     const ownHead = new ChainLog(from.db).head();
     const reached = checkpoint === undefined ? chainStart : startAt(db, checkpoint, ownHead, to.file);
     const folder = new Folder(from.definition, db);
-    for (let at = { seq: reached.seq as number, isEnd: false }; !at.isEnd; ) at = foldNext({ db, file: to.file }, folder, at.seq);
+    for (let at = { seq: reached.seq as number, isEnd: false }; !at.isEnd; )
+      at = foldNext({ db, file: to.file }, folder, at.seq, (folded) => noteMoves(db, definition, folded));
     const logged = reached.seq > ownHead.seq ? reached : ownHead;
     if (!isSameHead(logged, goal.head)) await fetchRest(source, from, goal.head, { db, folder, head: logged, checkpoint });
     forgetCounts(new Meta(db));
@@ -199,11 +210,19 @@ async function fetchRest(
         throw FoldlogError.corrupt({ where, reason: 'erased', found: 'an erased body', expected: 'a start from a checkpoint above it' });
       }
       log.insert(group, i === run.groups.length - 1 ? run.seal : undefined);
-      at.folder.foldGroup(group.header, group.content.body, where);
+      noteMoves(at.db, from.definition, at.folder.foldGroup(group.header, group.content.body, where));
       head = { seq: lastSeqOf(group.header), hash: group.hash };
     }
   }
   if (!isSameHead(head, upTo)) throw forked(where, head);
+}
+
+/** What the chain says of schema and fold on the way: at its end it is known whether it speaks of the present ones. */
+function noteMoves(db: Database, definition: ShardDefinition, folded: FoldedGroup): void {
+  for (const each of folded.kind === 'void' ? [] : folded.ops) {
+    if (each.kind !== 'system' || each.system.kind !== 'schemaMoved') continue;
+    noteSaid(new Meta(db), definition, { version: each.system.to, foldId: each.system.foldId });
+  }
 }
 
 /** The newest slot of which it is known what stands there, not behind the head. */

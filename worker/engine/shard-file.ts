@@ -7,8 +7,14 @@ import { assertNever, FoldlogError } from '../../kernel/errors.ts';
 import { ownCacheKib } from '../../kernel/limits.ts';
 import { type Epoch, epoch, type Hash, type Head, hash, type ShardId, seq, short } from '../../kernel/units.ts';
 import type { ShardDefinition } from '../../shards/define.ts';
-import type { Database } from './database.ts';
+import { type Database, sqliteFailure } from './database.ts';
+import { Meta } from './meta.ts';
+import { schemaOf } from './schema.ts';
+import { type SchemaStanding, setSchema, standingOf } from './schema-file.ts';
 import type { StoragePool } from './storage-pool.ts';
+
+export { Meta } from './meta.ts';
+export { requireSchemaTexts } from './schema.ts';
 
 /** `FOLD`, in the header of every database file of ours. */
 const applicationId = 0x464f4c44;
@@ -104,6 +110,7 @@ export function createShardFile(
   identity: ShardIdentity,
   nonce?: Uint8Array,
 ): Database {
+  schemaOf(pool.sqlite3, definition); // a migration that cannot be is told before there is a file
   const db = pool.create(file);
   try {
     setExclusive(db, pool);
@@ -141,8 +148,13 @@ export function addLocalTables(db: Database, definition: ShardDefinition, identi
   meta.set('shard', identity.id);
   meta.set('kind', identity.kind);
   meta.set('name', identity.name);
-  meta.set('schemaVersion', definition.spec.version);
-  meta.set('foldId', definition.foldId);
+  setSchema(db, definition);
+}
+
+export interface OpenedFile {
+  readonly db: Database;
+  /** Whoever opens it brings the tables up, or leaves them alone, before anything reads or folds. */
+  readonly standing: SchemaStanding;
 }
 
 /**
@@ -158,16 +170,20 @@ export function promoteShardFile(db: Database, opened: ShardEpoch): void {
 }
 
 /**
- * Opens a file that exists and checks that it is this shard's, of a layout and schema this code can serve. Changes nothing before that.
- * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`, `damagedSchema`, `damagedFile`; `upgradeNeeded` `newerLayout`, `schemaDiffers`
+ * Opens a file that exists and checks that it is this shard's, of a layout this code knows, and how its tables stand to it. Changes nothing before that,
+ * and then only the engine's own tables, when they are of an older layout.
+ * @throws {FoldlogError} `corrupt` `missingFile`, `foreignFile`, `wrongShard`, `damagedSchema`, `damagedFile` · `upgradeNeeded` `newerLayout` ·
+ * `misuse` `tablesChanged`, `badMigration`, `impureMigration`
  */
 export async function openShardFile(
   pool: StoragePool,
   file: string,
   definition: ShardDefinition,
   identity: ShardIdentity,
-): Promise<Database> {
-  const db = await pool.open(file);
+): Promise<OpenedFile> {
+  const db = await pool.open(file).catch((error: unknown) => {
+    throw sqliteFailure(error, file);
+  });
   try {
     setExclusive(db, pool);
     requireOurs(db, file);
@@ -182,13 +198,11 @@ export async function openShardFile(
         expected: `shard ${short(identity.id)} (${identity.kind}/${identity.name})`,
       });
     }
-    requireSchema(meta, file, definition);
-    setPragmas(db, pool);
-    const isOfThisFold = isSameBytes(meta.bytes('foldId') ?? new Uint8Array(), definition.foldId);
     const local = db.value('PRAGMA user_version') === layoutVersion ? localDdl : layout1Ddl;
-    if (isOfThisFold) requireSchemaTexts(db, file, [...definition.ddl, ...replicatedDdl, ...local]);
+    const standing = standingOf(db, file, definition, [...replicatedDdl, ...local]);
+    setPragmas(db, pool);
     if (local !== localDdl) await upgradeLayout(db, pool, file);
-    return db;
+    return { db, standing };
   } catch (error) {
     const failure = db.openingFailure(error, file);
     db.abandon();
@@ -203,22 +217,6 @@ async function upgradeLayout(db: Database, pool: StoragePool, file: string): Pro
     db.exec(`PRAGMA user_version=${layoutVersion}`);
   });
   await pool.flush(file);
-}
-
-/**
- * SQLite believes the texts it stored: a flipped bit in one renames a table or drops a rule without a word.
- * @throws {FoldlogError} `corrupt` `damagedSchema`
- */
-export function requireSchemaTexts(db: Database, file: string, declared: readonly string[]): void {
-  const stored = db.all<{ sql: string }>('SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL').map(({ sql }) => sql);
-  const [texts, wanted] = [new Set(stored), new Set(declared)];
-  if (stored.length === wanted.size && declared.every((text) => texts.has(text))) return;
-  throw FoldlogError.corrupt({
-    where: file,
-    reason: 'damagedSchema',
-    found: `${stored.filter((text) => !wanted.has(text)).length} of ${stored.length} tables and indexes with another text`,
-    expected: `the ${wanted.size} declared ones`,
-  });
 }
 
 function requireOurs(db: Database, file: string): void {
@@ -254,58 +252,6 @@ function requireOurs(db: Database, file: string): void {
       found: `layout ${String(layout)}`,
       expected: `layout ${layoutVersion} or older`,
     });
-  }
-}
-
-function requireSchema(meta: Meta, file: string, definition: ShardDefinition): void {
-  const version = meta.number('schemaVersion') ?? 0;
-  if (version === definition.spec.version) return;
-  const isNewer = version > definition.spec.version;
-  throw new FoldlogError('upgradeNeeded', {
-    where: file,
-    reason: isNewer ? 'newerSchema' : 'olderSchema',
-    found: `schema version ${version} of ${definition.kind}`,
-    expected: `version ${definition.spec.version}`,
-    todo: isNewer ? 'update the app' : 'open it with the app version that wrote it; moving a schema forward is not built yet',
-  });
-}
-
-/** Small named values of a shard: identity, base of the chain, cursors. */
-export class Meta {
-  readonly #db: Database;
-
-  constructor(db: Database) {
-    this.#db = db;
-  }
-
-  set(name: string, value: string | number | Uint8Array): void {
-    this.#db.run('INSERT INTO foldlog_meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value', [
-      name,
-      value,
-    ]);
-  }
-
-  delete(name: string): void {
-    this.#db.run('DELETE FROM foldlog_meta WHERE name = ?', [name]);
-  }
-
-  number(name: string): number | undefined {
-    const value = this.#read(name);
-    return typeof value === 'number' ? value : undefined;
-  }
-
-  text(name: string): string | undefined {
-    const value = this.#read(name);
-    return typeof value === 'string' ? value : undefined;
-  }
-
-  bytes(name: string): Uint8Array<ArrayBuffer> | undefined {
-    const value = this.#read(name);
-    return value instanceof Uint8Array ? (value as Uint8Array<ArrayBuffer>) : undefined;
-  }
-
-  #read(name: string): unknown {
-    return this.#db.value('SELECT value FROM foldlog_meta WHERE name = ?', [name]);
   }
 }
 

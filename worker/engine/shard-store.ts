@@ -10,7 +10,8 @@ import { Folder } from './fold.ts';
 import { requireSoundEnd } from './log-check.ts';
 import { Mutex } from './mutex.ts';
 import { Outbox } from './outbox.ts';
-import { openShardFile, pageBytes, putOnDisk, type ShardIdentity } from './shard-file.ts';
+import type { SchemaStanding } from './schema-file.ts';
+import { type OpenedFile, openShardFile, pageBytes, putOnDisk, type ShardIdentity } from './shard-file.ts';
 import type { StoragePool } from './storage-pool.ts';
 
 /** A main file that does not change while it stands. */
@@ -35,6 +36,7 @@ export class ShardStore {
   #outbox: Outbox;
   #folder: Folder;
   #head: Head;
+  #standing: SchemaStanding;
   /** Why there is no connection. */
   #lost: FoldlogError | undefined;
   /** Ops of relaxed saves that a power cut may still take. */
@@ -46,10 +48,18 @@ export class ShardStore {
 
   /** Opens the file of an own shard and looks at what its next save would build on. @throws {FoldlogError} see shard-file.ts, log-check.ts */
   static async open(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<ShardStore> {
-    return new ShardStore(pool, file, definition, identity, await openSound(pool, file, definition, identity));
+    const { db, standing } = await openSound(pool, file, definition, identity);
+    return new ShardStore(pool, file, definition, identity, db, standing);
   }
 
-  constructor(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity, db: Database) {
+  constructor(
+    pool: StoragePool,
+    file: string,
+    definition: ShardDefinition,
+    identity: ShardIdentity,
+    db: Database,
+    standing: SchemaStanding = { kind: 'present', version: definition.spec.version },
+  ) {
     this.#pool = pool;
     this.#file = file;
     this.definition = definition;
@@ -59,6 +69,12 @@ export class ShardStore {
     this.#outbox = new Outbox(db);
     this.#folder = new Folder(definition, db);
     this.#head = this.#log.head();
+    this.#standing = standing;
+  }
+
+  /** Nothing of the tables may be used before it is `present` (move-schema.ts). */
+  get standing(): SchemaStanding {
+    return this.#standing;
   }
 
   /** Changes with the generation. */
@@ -145,29 +161,38 @@ export class ShardStore {
     try {
       await this.#pool.revert(this.file);
       this.#exposedOps = 0; // what was exposed is there or not, and the head read below says which
-      this.#use(await openSound(this.#pool, this.file, this.definition, this.identity));
+      const { db, standing } = await openSound(this.#pool, this.file, this.definition, this.identity);
+      this.#use(db, standing);
     } catch (cause) {
       this.#lost = notOpen(cause, this.file);
       throw cause;
     }
   }
 
+  /** After the tables were brought up, durably. In a turn of the mutex. */
+  movedUp(): void {
+    this.#thaw();
+    this.#use(this.#db, { kind: 'present', version: this.definition.spec.version });
+  }
+
   /** The log was cut off at its head in a transaction that is durable: what is remembered of it is read anew. In a turn of the mutex. */
   reread(): void {
-    this.#use(this.#db);
+    this.#thaw();
+    this.#use(this.#db, this.#standing);
   }
 
   /** Goes on in another generation of the file; the older is closed as it is. In a turn of the mutex. */
   moveTo(file: string, db: Database): void {
     this.#db.abandon();
     this.#file = file;
-    this.#use(db);
+    this.#use(db, this.#standing);
   }
 
-  #use(db: Database): void {
+  #use(db: Database, standing: SchemaStanding): void {
     this.#frozen = undefined; // another connection has changed the main file, and has settings of its own
     this.#lost = undefined;
     this.#db = db;
+    this.#standing = standing;
     this.#log = new ChainLog(db);
     this.#outbox = new Outbox(db);
     this.#folder = new Folder(this.definition, db);
@@ -230,6 +255,11 @@ export class ShardStore {
   close(): void {
     this.#db.close();
   }
+
+  /** Closes and leaves the file as it is. */
+  abandon(): void {
+    this.#db.abandon();
+  }
 }
 
 const notOpen = (cause: unknown, where: string): FoldlogError =>
@@ -242,12 +272,13 @@ const notOpen = (cause: unknown, where: string): FoldlogError =>
     cause,
   });
 
-async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<Database> {
-  const db = await openShardFile(pool, file, definition, identity);
+async function openSound(pool: StoragePool, file: string, definition: ShardDefinition, identity: ShardIdentity): Promise<OpenedFile> {
+  const opened = await openShardFile(pool, file, definition, identity);
+  const { db } = opened;
   try {
     requireSoundEnd(db, identity, file);
     putOnDisk(db, pool);
-    return db;
+    return opened;
   } catch (error) {
     const failure = db.openingFailure(error, file);
     db.abandon();

@@ -6,11 +6,12 @@ import { type ControlState, deviceOf } from '../../kernel/control/fold.ts';
 import { keyIdOf } from '../../kernel/digest.ts';
 import type { Signer, StorageUse } from '../../kernel/ports.ts';
 import type { LinkState } from './control.ts';
-import type { ReplicaStatus } from './follow.ts';
 import type { LostShard } from './loss.ts';
 import type { AlertChange, MetricsReport } from './metrics.ts';
-import type { OwnShardStatus } from './own-shard.ts';
+import type { OwnShardStatus } from './own-shard-status.ts';
 import type { Traffic } from './relay-client.ts';
+import type { ReplicaStatus } from './replica-status.ts';
+import type { SentShard } from './shard-sender.ts';
 import type { DurabilityClass, StoragePool } from './storage-pool.ts';
 import type { WorkspaceFile } from './workspace-file.ts';
 
@@ -35,6 +36,8 @@ export interface EngineStatus {
   readonly link: LinkState;
   readonly own: readonly OwnShardStatus[];
   readonly followed: readonly ReplicaStatus[];
+  /** Shards of this device that only a newer version of the app can read. */
+  readonly sentOnly: readonly SentShard[];
   /** Shards of this device that it cannot write any more, and why. What was committed of them is followed. */
   readonly lost: readonly LostShard[];
   /** Who is in the workspace. `id` names a device to `revoke`. */

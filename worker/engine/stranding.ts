@@ -13,8 +13,11 @@ import type { Epoch, Head, Seq, ShardId } from '../../kernel/units.ts';
 import { committedRuns } from './committed-runs.ts';
 import { succeed } from './generations.ts';
 import type { RoundEnd } from './loop.ts';
+import { saidBelow } from './move-schema.ts';
+import { noteFencedEpoch } from './ownership.ts';
 import { type Destination, type RebasePorts, rebaseWaiting } from './rebase.ts';
 import { findStart, type RestoreSource, restoreShard, slotBehind } from './restore.ts';
+import { noteUnsaid } from './schema-file.ts';
 import { Meta } from './shard-file.ts';
 import type { ShardStore } from './shard-store.ts';
 import type { StoragePool } from './storage-pool.ts';
@@ -52,6 +55,8 @@ export interface StrandingHooks {
   /** Ops above `kept` are not in their place any more. */
   readonly onStranded: (closed: Epoch, kept: Seq) => void;
   readonly onRestored: () => void;
+  /** Saves may go on here: what the chain does not say of its schema any more is said first (decision 0004). Rejects while that fails. */
+  readonly sayMove: () => Promise<void>;
   readonly isPublishing: () => boolean;
 }
 
@@ -87,16 +92,13 @@ export class Stranding {
     const { epoch: own } = this.#store.log.base;
     if (new Meta(this.#store.db).number('fencedEpoch') === own || this.#host.cutAbove(own) !== undefined)
       this.#hold('noted before this start');
+    else if (this.#isHandedOver) this.#handOver();
   }
 
   /** The relay said so. Noted in the file before anything else follows from it: a restart must not save into the closed epoch. */
   async noteFenced(error: FoldlogError): Promise<void> {
     this.#hold(error.found);
-    const store = this.#store;
-    await store.mutex.own('other', async () => {
-      new Meta(store.db).set('fencedEpoch', store.log.base.epoch);
-      await store.flush();
-    });
+    await noteFencedEpoch(this.#store);
   }
 
   /** Goes as far as what is known allows. */
@@ -125,8 +127,10 @@ export class Stranding {
     if (isSameHead(kept, store.head)) return;
     await this.#durably(() => {
       const by = { cut: cut.seq, controlSlot, destination };
+      const said = saidBelow(store, kept.seq);
       store.outbox.strand({ shard: store.identity.id, epoch: closed, kept, by, time: this.#ports.clock.now() });
       const meta = new Meta(store.db);
+      if (said !== undefined) noteUnsaid(meta, said);
       meta.set('fencedEpoch', closed);
       // The state still holds what moved: whatever happens next, it is restored first.
       meta.set('strandedEpoch', closed);
@@ -209,6 +213,7 @@ export class Stranding {
   async #rebase(): Promise<RoundEnd> {
     await this.#enter();
     const store = this.#store;
+    if (this.isEntered) await this.#hooks.sayMove();
     let passing: FoldlogError | undefined;
     for (const id of store.outbox.destinations()) {
       const to = await this.#host.destination(id);

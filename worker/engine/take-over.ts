@@ -16,6 +16,8 @@ import { type FenceNote, fenceHash, type Intent, Intents, intentName } from './i
 import { type LogEndPorts, readLogEnd } from './log-end.ts';
 import type { RoundEnd } from './loop.ts';
 import { markedShard } from './loss.ts';
+import { Meta } from './meta.ts';
+import { notePromoted } from './move-check.ts';
 import type { Answer } from './relay-client.ts';
 import type { Replica } from './replica.ts';
 import { promoteShardFile } from './shard-file.ts';
@@ -169,7 +171,12 @@ export class TakeOvers {
     const opened = cutOfNote(entry, note);
     const isAtFence = cursor.isFenced && opened !== undefined && isSameBytes(cursor.objectHash, opened.fence);
     if (!isAtFence || opened !== entry.epochs.at(-1) || opened.writer === undefined || !isSameBytes(opened.writer, this.#me)) return false;
-    await replica.mutex.own('other', () => replica.db.transaction(() => promoteShardFile(replica.db, opened)));
+    await replica.mutex.own('other', () =>
+      replica.db.transaction(() => {
+        promoteShardFile(replica.db, opened);
+        notePromoted(new Meta(replica.db), replica.definition);
+      }),
+    );
     await this.#ports.pool.flush(replica.file);
     await this.#ports.vault.mark(replica.file, markedShard(workspace, identity, true));
     this.#file.db.transaction(() => {

@@ -4,9 +4,10 @@
 import { assertNever, FoldlogError } from '../../kernel/errors.ts';
 import { databaseBytesWarn, pastGroupsMax } from '../../kernel/limits.ts';
 import { type Seq, seq } from '../../kernel/units.ts';
-import { planUpkeep, type UpkeepFacts } from '../../shards/publish-plan.ts';
+import { type PublishFacts, planPublish, planUpkeep, type UpkeepFacts } from '../../shards/publish-plan.ts';
 import type { ControlReplica } from './control.ts';
 import { Loop, type LoopPorts, type RoundEnd } from './loop.ts';
+import { readMove } from './move-schema.ts';
 import { Mutex } from './mutex.ts';
 import { type Published, Publisher, type PublishPorts } from './publish.ts';
 import type { Pusher } from './push-loop.ts';
@@ -85,6 +86,34 @@ export class Upkeep {
   /** A receipt came, or the network is back. While backing off it waits for its time. */
   wake(atOnce = false): void {
     if (this.#pusher.receipt !== undefined) this.#loop.wake(atOnce);
+  }
+
+  /**
+   * The tables were brought up and nothing was saved since: the checkpoint that is due is begun before the next save can be (decision 0004). Resolves when its
+   * state is frozen, or when that failed; then the next round has it due again.
+   */
+  async publishMove(): Promise<void> {
+    const plan = await this.#turns.own('look', () => {
+      const { head } = this.#store;
+      const facts = this.#publishFacts();
+      return facts.movedSeq === head.seq ? planPublish({ ...facts, committedSeq: head.seq }) : undefined;
+    });
+    if (plan?.kind !== 'publish') return;
+    await new Promise<void>((resolve) => {
+      this.#as('publishing', plan.reason, () => this.publisher.publish(resolve)).then(
+        () => resolve(),
+        () => resolve(),
+      );
+    });
+  }
+
+  /** Due since an earlier start, and perhaps nothing will be committed that would ask. */
+  async wakeIfMoved(): Promise<void> {
+    const isDue = await this.#turns.own('look', () => {
+      const { movedSeq, checkpointSeq } = this.#publishFacts();
+      return !this.#isClosed && movedSeq > checkpointSeq;
+    });
+    if (isDue) this.wake();
   }
 
   /** @throws {FoldlogError} see publish.ts; what an audit found and nothing has put right */
@@ -219,8 +248,7 @@ export class Upkeep {
     return this.#turns.own('look', () => {
       const { all, free } = this.#store.fileBytes();
       return {
-        committedSeq: this.#pusher.committed.seq,
-        checkpointSeq: this.publisher.noted?.head.seq ?? 0,
+        ...this.#publishFacts(),
         baseSeq: this.#store.log.base.head.seq,
         truncatableSeq: this.#truncator.limit(),
         logBytes,
@@ -228,6 +256,15 @@ export class Upkeep {
         fileBytes: all,
       };
     });
+  }
+
+  /** In a turn of the mutex. */
+  #publishFacts(): PublishFacts {
+    return {
+      committedSeq: this.#pusher.committed.seq,
+      checkpointSeq: this.publisher.noted?.head.seq ?? 0,
+      movedSeq: readMove(new Meta(this.#store.db))?.atSeq ?? 0,
+    };
   }
 
   /** Counts the committed groups that came since the last look; all of them when the log is another than then. */

@@ -56,9 +56,10 @@ const catalogueOf = (version: number) =>
   defineShard('catalogue', {
     version,
     tables: { product: table({ sku: text(), name: text() }, { key: ['sku'] }) },
+    migrations: version === 1 ? {} : { 2: [`ALTER TABLE product ADD COLUMN shelf TEXT NOT NULL DEFAULT 'none'`] },
     ops: {
       'product.named': op(Product, (db, { sku, name }) => {
-        db.run('INSERT INTO product VALUES (?, ?) ON CONFLICT (sku) DO UPDATE SET name = excluded.name', [sku, name]);
+        db.run('INSERT INTO product (sku, name) VALUES (?, ?) ON CONFLICT (sku) DO UPDATE SET name = excluded.name', [sku, name]);
       }),
     },
   });
