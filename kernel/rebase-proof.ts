@@ -73,13 +73,12 @@ async function requireRebase(verifier: Verifier, control: ControlState, into: Re
   }
   const sealedBy = writerAt(control, from.shard, from.epoch);
   if (sealedBy !== undefined && isSameBytes(sealedBy, into.writer)) return;
-  const admin = attest === undefined ? undefined : signatoryOf(control, attest.key);
+  const word = "an admin's signature over it";
+  if (attest === undefined) throw bad('no attest', word);
+  const admin = signatoryOf(control, attest.key);
   const isBy = admin !== undefined && isRoleAtLeast(admin.role, 'admin');
-  const message = attest === undefined ? undefined : attestMessage({ destination: into.shard, from, group: attest.group });
-  if (attest === undefined || !isBy || message === undefined || !(await verifier.verify(admin.key, message, attest.signature))) {
-    throw bad(
-      attest === undefined ? 'no attest' : `an attest by key ${short(attest.key)} that does not count`,
-      "an admin's signature over it",
-    );
+  const message = attestMessage({ destination: into.shard, from, group: attest.group });
+  if (!isBy || !(await verifier.verify(admin.key, message, attest.signature))) {
+    throw bad(`an attest by key ${short(attest.key)} that does not count`, word);
   }
 }

@@ -32,8 +32,7 @@ export function readStrandedBody(body: Uint8Array, opCount: number, where: strin
 export function leadingRebase(ops: readonly Op[], where: string): RebasedOp | undefined {
   const [first] = ops;
   if (first === undefined || first.class !== rebasedClass) return undefined;
-  const made = readSystemOp(first, where);
-  return made.kind === 'rebased' ? made : undefined;
+  return readSystemOp(first, where) as RebasedOp; // its class says so
 }
 
 /** Whether a body begins with a `foldlog.rebased` op, without reading the rest: a body has one spelling. */

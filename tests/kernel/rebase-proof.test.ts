@@ -1,6 +1,7 @@
 // Which groups that were saved again a reader takes: the cut, its destination and an admin's word, all by the control log.
 
 import { beforeEach, describe, expect, test } from 'vitest';
+import { utf8 } from '../../kernel/bytes.ts';
 import { type CommitGroup, linkGroup } from '../../kernel/commit-group.ts';
 import type { Act } from '../../kernel/control/acts.ts';
 import { keyIdOf, shardIdOf } from '../../kernel/digest.ts';
@@ -82,6 +83,39 @@ describe('a group saved again', () => {
     ['a shard that was never cut', { from: { ...from, shard: home } }],
   ])('that names %s is refused', async (_, change) => {
     expect(await judged(change)).toBe('wrongRebase');
+  });
+
+  test('from a shard whose cut names no destination is refused', async () => {
+    const other = { ...from, shard: elsewhere };
+    await world.append(old, [shardAct(0x72, 'elsewhere', old)]);
+    const cut: Act = {
+      ...{ act: 'cut', shard: elsewhere, epoch: epoch(2), fence: hash(fill(3, 32)), seq: seq(10), head: hash(fill(0xab, 32)) },
+    };
+    const { slot: controlSlot } = await world.append(owner, [cut]);
+    expect(await judged({ from: other, controlSlot })).toBe('wrongRebase');
+  });
+
+  test('from an epoch in which nobody could write needs a word as well', async () => {
+    const closed: Act = {
+      ...{ act: 'cut', shard: left, epoch: epoch(3), fence: hash(fill(4, 32)), seq: seq(10), head: hash(fill(0xaa, 32)) },
+      destination: home,
+    };
+    const { slot: controlSlot } = await world.append(owner, [closed]);
+    const inNobodys = { ...from, epoch: epoch(2) };
+    expect(await judged({ from: inNobodys, controlSlot })).toBe('wrongRebase');
+    const attest = await word(admin, { from: inNobodys });
+    expect(await judged({ from: inNobodys, controlSlot, attest })).toBe('taken');
+  });
+
+  test('whose body cannot be read, or is gone, proves nothing either way', async () => {
+    if (world.state === undefined) throw new Error('no control log');
+    const sound = group({ cut: seq(9) });
+    const place = { shard: home as typeof from.shard, writer: id(old) };
+    const garbled = { ...sound, content: { kind: 'whole', salt: fill(2, 16), body: utf8('[["foldlog.rebased",1,{}]]') } } as CommitGroup;
+    const erased = { ...sound, content: { kind: 'erased' } } as CommitGroup;
+    const plain = { ...sound, content: { kind: 'whole', salt: fill(2, 16), body: utf8('[["sale.line",1,{}]]') } } as CommitGroup;
+    await expect(requireRebases(verifier, world.state, place, [garbled, erased, plain], 'test')).resolves.toBeUndefined();
+    await expect(requireRebases(verifier, world.state, place, [sound], 'test')).rejects.toMatchObject({ reason: 'wrongRebase' });
   });
 
   test('in another shard than the cut names is refused', async () => {
