@@ -4,9 +4,7 @@
 import { utf8 } from '../../kernel/bytes.ts';
 import { bodyHashOf, headOf, linkGroup, saltBytes } from '../../kernel/commit-group.ts';
 import { FoldlogError } from '../../kernel/errors.ts';
-import { signMsMax } from '../../kernel/limits.ts';
 import { decodeOps, encodeOps } from '../../kernel/op-body.ts';
-import { makeSeal, type Seal } from '../../kernel/seal.ts';
 import { readSystemOp, type SystemOp, systemOp } from '../../kernel/system-ops.ts';
 import { groupId, type Hash, noHash, type Seq, short } from '../../kernel/units.ts';
 import type { ReadyOp } from './fold.ts';
@@ -22,6 +20,7 @@ import {
   setSchema,
   unsaidOf,
 } from './schema-file.ts';
+import { beginSeal } from './sealing.ts';
 import type { ShardStore } from './shard-store.ts';
 
 /** Where the schema or the fold of a shard last changed on this device, in words for status. */
@@ -108,7 +107,7 @@ async function move(
     ...{ shard: identity.id, epoch: writer.epoch, after: store.head, opCount: 1, time: ports.clock.now() },
     ...{ id, salt, body, bodyHash: bodyHashOf(salt, body) },
   });
-  const sealing = sealInTime(ports, store, headOf(group), writer);
+  const sealing = beginSeal(ports, { shard: identity.id, epoch: writer.epoch, head: headOf(group) }, writer);
   let step: 'before commit' | 'commit' = 'before commit';
   try {
     await store.makeDurable();
@@ -137,26 +136,6 @@ async function move(
     if (store.standing.kind !== 'present') throw asNotMoved(failure);
   }
 }
-
-/** A key holder that never answers must not keep a shard shut for ever. */
-function sealInTime(ports: SavePorts, store: ShardStore, head: ReturnType<typeof headOf>, writer: Believed): Promise<Seal> {
-  const making = makeSeal(ports.signer, { shard: store.identity.id, epoch: writer.epoch, head }, writer);
-  const sealing = new Promise<Seal>((resolve, reject) => {
-    const cancel = ports.scheduler.after(signMsMax, () => reject(signerSilent()));
-    making.then(resolve, reject).finally(cancel);
-  });
-  sealing.catch(() => undefined); // awaited before COMMIT; what throws first must not leave it unhandled
-  return sealing;
-}
-
-const signerSilent = (): FoldlogError =>
-  new FoldlogError('unavailable', {
-    where: 'schema move',
-    reason: 'signerSilent',
-    found: 'no signature by this device',
-    expected: `one within ${signMsMax} ms`,
-    todo: 'open the shard again; if it stays so, reload the page',
-  });
 
 /** The file was read back and is not moved: what was unknown is known now. */
 function asNotMoved(failure: FoldlogError): FoldlogError {

@@ -10,7 +10,6 @@ import {
   relaxedMsMax,
   relaxedOpsMax,
   reopenAfterMs,
-  signMsMax,
   transactionBytesMax,
   transactionCallsMax,
   transactionOpsMax,
@@ -18,12 +17,13 @@ import {
 } from '../../kernel/limits.ts';
 import { encodeOps } from '../../kernel/op-body.ts';
 import type { BulkDigest, Clock, Random, Scheduler, Signer } from '../../kernel/ports.ts';
-import { makeSeal, type Seal } from '../../kernel/seal.ts';
+import type { Seal } from '../../kernel/seal.ts';
 import { type Epoch, type GroupId, type Hash, type Head, hash, type TimeMs } from '../../kernel/units.ts';
 import type { CommandRead, OpInput } from '../../shards/define.ts';
 import type { GroupPlace } from './chain-log.ts';
 import { sqliteFailure } from './database.ts';
 import { type ReadyOp, validate } from './fold.ts';
+import { beginSeal } from './sealing.ts';
 import type { ShardStore } from './shard-store.ts';
 
 /** `relaxed`: resolves before the disk has it, where that can be told apart later (`ShardStore.canRelax`). Bounded by `relaxedOpsMax` and `relaxedMsMax`; `flush` makes it durable. */
@@ -371,18 +371,7 @@ export class SaveQueue {
 
   /** d */
   #seal(group: CommitGroup, believed: Believed): Promise<Seal> {
-    const position = { shard: this.#store.identity.id, epoch: believed.epoch, head: headOf(group) };
-    const sealing = this.#inTime(makeSeal(this.#ports.signer, position, believed));
-    sealing.catch(() => undefined); // awaited before COMMIT; what throws first must not leave it unhandled
-    return sealing;
-  }
-
-  /** A key holder that never answers must not hold the shard for ever: nothing is kept of the calls that waited for it. */
-  #inTime(sealing: Promise<Seal>): Promise<Seal> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#ports.scheduler.after(signMsMax, () => reject(signerSilent()));
-      sealing.then(resolve, reject).finally(cancel);
-    });
+    return beginSeal(this.#ports, { shard: this.#store.identity.id, epoch: believed.epoch, head: headOf(group) }, believed);
   }
 
   /** Runs a command against the state as it is in this turn. */
@@ -494,15 +483,6 @@ export class SaveQueue {
     });
   }
 }
-
-const signerSilent = (): FoldlogError =>
-  new FoldlogError('unavailable', {
-    where: 'save',
-    reason: 'signerSilent',
-    found: 'no signature by this device',
-    expected: `one within ${signMsMax} ms`,
-    todo: 'try again; if it stays so, reload the page',
-  });
 
 /** The file was read back and the group is not there: what was unknown is known now. */
 function notSaved(failure: FoldlogError): FoldlogError {
