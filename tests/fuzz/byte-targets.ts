@@ -7,11 +7,13 @@ import { decodeControlEntry, decodeControlSlot } from '../../kernel/control/entr
 import { runBytesMax } from '../../kernel/limits.ts';
 import { decodeOps, encodeOps, type Op, parseCanonicalJson } from '../../kernel/op-body.ts';
 import { decodePush, encodePush } from '../../kernel/push.ts';
+import { readStrandedBody } from '../../kernel/rebased-body.ts';
 import { decodeReceipt, encodeReceipt } from '../../kernel/receipt.ts';
 import { decodeFrames, encodeFrames } from '../../kernel/relay-api.ts';
 import { encodePackedRun, type PackedRun, packRun, type Run, readPackedRun, unpackRun } from '../../kernel/run.ts';
 import { encodeSeal, readSeal } from '../../kernel/seal.ts';
-import { decodeSlotObject } from '../../kernel/segment.ts';
+import { decodeSignedFence, decodeSlotObject, encodeSignedFence, signedFenceBytes } from '../../kernel/segment.ts';
+import { decodeTail, encodeTail } from '../../kernel/tail.ts';
 import { webDeflate } from '../../kernel/web/web-deflate.ts';
 import { Reader } from '../../kernel/wire.ts';
 import { vector } from '../kernel/support/decoders.ts';
@@ -33,7 +35,7 @@ const whole =
 
 const runs = [vector('run-raw'), vector('run-deflated')];
 const shard = decodePush(vector('push')).shard;
-const controlTexts = ['acts-genesis', 'acts-relay', 'acts-invite', 'acts-device', 'acts-shard'].map(vector);
+const controlTexts = ['acts-genesis', 'acts-relay', 'acts-invite', 'acts-device', 'acts-shard', 'acts-cut', 'acts-revoke'].map(vector);
 
 /** A target that keeps the type of what it decodes to itself. */
 const target = <T>(parts: BytesTarget<T>): Target<unknown> => bytesTarget(parts) as Target<unknown>;
@@ -124,6 +126,28 @@ export const byteTargets: readonly Target<unknown>[] = [
     decode: decodePush,
     encode: ({ shard: to, receipt, encodedRun }) => encodePush(to, receipt && encodeReceipt(receipt), encodedRun),
     make: madePush,
+  }),
+  target({
+    name: 'tail',
+    covers: ['decodeTail'],
+    samples: [vector('tail')],
+    decode: (bytes) => decodeTail(bytes, 'fuzz'),
+    encode: encodeTail,
+  }),
+  target({
+    name: 'fence as its author sends it',
+    covers: ['decodeSignedFence'],
+    weight: 0.5,
+    samples: [vector('fence').subarray(0, signedFenceBytes)],
+    decode: (bytes) => decodeSignedFence(bytes, 'fuzz'),
+    encode: encodeSignedFence,
+  }),
+  target({
+    name: 'body of a group saved again',
+    covers: ['readStrandedBody'],
+    samples: [vector('body-rebased'), vector('body')],
+    decode: (bytes) => readStrandedBody(bytes, countOf(bytes), 'fuzz'),
+    encode: ({ ops }) => encodeOps(ops, 'fuzz'),
   }),
   target({
     name: 'receipt',

@@ -39,7 +39,7 @@ const idTarget = (name: string, decode: (text: string) => Uint8Array, length: nu
     isTrue: (bytes, text) => bytes.length === length && bytesToHex(bytes) === text,
   });
 
-const actLists = ['acts-genesis', 'acts-relay', 'acts-invite', 'acts-device', 'acts-shard'].map(
+const actLists = ['acts-genesis', 'acts-relay', 'acts-invite', 'acts-device', 'acts-shard', 'acts-cut', 'acts-revoke'].map(
   (name) => JSON.parse(textOf(name)) as JsonValue,
 );
 
