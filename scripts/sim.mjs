@@ -31,7 +31,7 @@ Exit code: 0 nothing was found (with --planted: everything was) · 1 something w
  * @typedef {{ seed: number, invariant: string, what: string, command: string, plan?: unknown }} Failure
  * @typedef {{
  *   seeds: number, replayed: number, failures: Failure[], ops: number, opsPerSecond: number, simulatedHours: number, wallMs: number,
- *   msPerSeed: number, slowest: { seed: number, ms: number }, marks: Record<string, number>,
+ *   msPerSeed: number, slowest: { seed: number, ms: number }, marks: Record<string, number>, missing: string[],
  * }} SeedsResult
  * @typedef {{ runSeeds: (settings: object) => Promise<SeedsResult> }} Seeds
  * @typedef {{
@@ -78,7 +78,8 @@ async function main({ seeds, seed, threads, isJson, planted, plan, isTrace }) {
         `slowest seed ${result.slowest.seed}: ${result.slowest.ms} ms`,
     );
   }
-  return result.failures.length === 0 ? 0 : 1;
+  for (const name of result.missing) console.error(`NEVER MET: ${name}`);
+  return result.failures.length + result.missing.length === 0 ? 0 : 1;
 }
 
 /** @param {{ seed: number, plan: string | undefined, isTrace: boolean, isJson: boolean }} one @returns {Promise<number>} */

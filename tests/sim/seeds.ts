@@ -3,8 +3,11 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { actions } from './actions.ts';
+import { incidents } from './incidents.ts';
 import { addMarks, type Marks } from './marks.ts';
 import type { Plan } from './plan.ts';
+import { requiredMarks } from './required-marks.ts';
 import type { Answer } from './seeds-thread.ts';
 import { breaks, shrink } from './shrink.ts';
 import { SimThreads } from './sim-threads.ts';
@@ -30,6 +33,8 @@ export interface SeedsResult {
   readonly msPerSeed: number;
   readonly slowest: { readonly seed: number; readonly ms: number };
   readonly marks: Readonly<Record<string, number>>;
+  /** Faults, actions and branches of recovery that were never met, though there were seeds enough. */
+  readonly missing: readonly string[];
 }
 
 export interface SeedsSettings {
@@ -46,6 +51,15 @@ export interface SeedsSettings {
   /** Where smaller plans are put. */
   readonly plansIn?: string;
 }
+
+/** Fewer than this prove too little about what is met seldom. */
+const seedsForMarks = 400;
+
+const wantedMarks = (): readonly string[] => [
+  ...incidents.map(({ name }) => name),
+  ...actions.map(({ name }) => `action ${name}`),
+  ...requiredMarks,
+];
 
 /** One in so many seeds runs twice and must give the same trace. */
 const twiceEach = 20;
@@ -97,6 +111,7 @@ export async function runSeeds(settings: SeedsSettings): Promise<SeedsResult> {
     wallMs: Math.round(wallMs),
     msPerSeed: Math.round(sum.threadMs / Math.max(1, sum.seeds)),
     marks: Object.fromEntries([...marks].sort(([a], [b]) => (a < b ? -1 : 1))),
+    missing: sum.seeds < seedsForMarks ? [] : wantedMarks().filter((name) => (marks.get(name) ?? 0) === 0),
   };
 }
 
