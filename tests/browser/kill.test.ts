@@ -10,7 +10,7 @@ import { allMeans } from '../../bench/crash/means.ts';
 import type { Backend } from '../../bench/crash/page/backend.ts';
 
 const seed = 20261121;
-const rounds = 2 * allMeans.length;
+const rounds = allMeans.length;
 
 let evidence: string;
 
@@ -42,7 +42,7 @@ test.each(['opfs-pool', 'indexeddb'] as const)(
     const { result, failures, log } = await run({ name: backend, rounds, controls: [], backend });
     expect(failures, log.join('\n')).toEqual([]);
     expect(result).toMatchObject({ rounds, lost: 0, torn: 0, doubled: 0 });
-    for (const means of allMeans) expect(result.byMeans[means].rounds).toBe(2);
+    for (const means of allMeans) expect(result.byMeans[means].rounds).toBe(1);
     const journal = (await readFile(join(evidence, backend, backend, 'journal.jsonl'), 'utf8')).trimEnd().split('\n');
     const groups = new Set(journal.map((line) => (JSON.parse(line) as { readonly group: string }).group));
     expect(groups.size).toBe(result.acked);

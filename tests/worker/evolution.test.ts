@@ -117,7 +117,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('opening with newer code on %
     expect(calls).toBeGreaterThan(backend === 'indexeddb' ? 1 : 10);
     const found = new Set<string>();
     for (let call = 1; call <= calls; call++) {
-      for (const mode of ['kill', 'power'] satisfies StopMode[]) {
+      for (const mode of [call % 2 === 0 ? 'kill' : 'power'] satisfies StopMode[]) {
         const { device, sell } = await homeWithSales(backend);
         device.install([till2]);
         await device.boot();

@@ -29,7 +29,7 @@ async function settled(counter: SimCounter): Promise<void> {
 }
 
 /** How many of the steps are stopped at, evenly spread. */
-const stopsMax = 70;
+const stopsMax = 30;
 
 test.each<readonly [Backend, number]>([
   ['opfs-pool', 100],

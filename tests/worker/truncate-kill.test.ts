@@ -97,7 +97,7 @@ async function stepsOf({ shop, restore }: Stored, job: (shop: SimShop, shard: Ow
 }
 
 /** Every step is stopped at, as long as there are no more than this; of more, evenly spread ones. */
-const stopsMax = 100;
+const stopsMax = 50;
 
 async function stopEverywhere(
   stored: Stored,
