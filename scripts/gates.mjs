@@ -1,5 +1,5 @@
-// `npm run gates [-- --csv FILE] [--rounds N] [--fuzz N]`: the long proofs, one after another, each leaving its result as JSON in bench/results/ with date, machine
-// and versions. Takes half an hour, most of it the crash gate, and wants an idle machine; `npm test` does not run it.
+// `npm run gates [-- --csv FILE] [--rounds N] [--fuzz N] [--seeds N]`: the long proofs, one after another, each leaving its result as JSON in bench/results/ with date,
+// machine and versions. Takes about two hours and wants an idle machine to itself; `npm test` does not run it.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, cpus, platform, release, tmpdir } from 'node:os';
@@ -23,6 +23,9 @@ const crashBackends = 'opfs-pool,indexeddb';
 const crashSeed = '20261121';
 const given = argument('--csv');
 
+/** Seeds of the simulator: enough that every fault and every branch of recovery is met. */
+const simSeeds = argument('--seeds') ?? '2000';
+
 /** Executions of the fuzz gate: each decoder tens of thousands of times. */
 const fuzz = { seed: 20261121, executions: Number(argument('--fuzz') ?? '1000000') };
 
@@ -33,8 +36,10 @@ const failed = [];
 try {
   run('build', 'node_modules/.bin/tsc', ['-b']);
   run('commit bench', 'node', ['bench/run.mjs', 'commit']);
-  run('storage bench', 'node', ['bench/run.mjs', 'storage', '--rounds=1']);
+  run('storage bench', 'node', ['bench/run.mjs', 'storage']);
+  run('start bench', 'node', ['bench/run.mjs', 'cold-start']);
   fuzzed();
+  simulated();
   replay(given ?? (await writeGenerated()));
   await reloadStorm();
   await fiveTabs();
@@ -141,6 +146,15 @@ function fuzzed() {
   const asked = ['--executions', String(fuzz.executions), '--seed', String(fuzz.seed)];
   const found = lastLine(run('fuzz', 'node', ['scripts/fuzz.mjs', ...asked, '--json']));
   if (found !== undefined) write('fuzz', `npm run fuzz -- ${asked.join(' ')}`, { seed: fuzz.seed }, found);
+}
+
+/** The simulator over many seeds, and whether it finds the bugs that are planted for it. */
+function simulated() {
+  const seeds = ['--seeds', simSeeds];
+  const found = lastLine(run('simulator', 'node', ['scripts/sim.mjs', ...seeds, '--json']));
+  if (found !== undefined) write('sim', `npm run sim -- ${seeds.join(' ')}`, {}, found);
+  const planted = lastLine(run('planted bugs', 'node', ['scripts/sim.mjs', '--planted', '--json']));
+  if (planted !== undefined) write('planted', 'npm run sim -- --planted', {}, planted);
 }
 
 function crash() {

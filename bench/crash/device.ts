@@ -1,5 +1,7 @@
 // One device: a browser on a profile of its own on disk, started and ended again and again. An ordinary context would keep OPFS in memory.
 import { spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type BrowserContext, chromium, type LaunchOptions, type Page } from 'playwright';
 import { launchOptions } from '../../scripts/browser.mjs';
 import { bringToEnd, killAll, type Means, type Processes } from './means.ts';
@@ -18,6 +20,7 @@ export class Device {
   #context: BrowserContext | undefined;
   #page: Page | undefined;
   #version = 'unknown';
+  #isBegun = false;
 
   constructor(profile: string, url: string, onAcknowledged: (acknowledged: Acknowledged) => void) {
     this.#profile = profile;
@@ -57,13 +60,23 @@ export class Device {
   }
 
   async #start(): Promise<Page> {
-    this.#context ??= await chromium.launchPersistentContext(this.#profile, this.#options);
+    this.#context ??= await this.#launch();
     this.#version = this.#context.browser()?.version() ?? this.#version;
     const page = await this.#context.newPage();
     await page.exposeFunction('crashTell', this.#onAcknowledged);
     await page.goto(this.#url);
     await page.waitForFunction(() => 'crashPage' in globalThis);
     return page;
+  }
+
+  /** A profile that somebody took away would look like a browser that lost everything: the run is broken then, and the engine is not to blame. */
+  async #launch(): Promise<BrowserContext> {
+    const witness = join(this.#profile, 'foldlog-crash-profile');
+    if (this.#isBegun && !existsSync(witness)) throw new Error(`the profile ${this.#profile} was taken away while the gate ran`);
+    const context = await chromium.launchPersistentContext(this.#profile, this.#options);
+    writeFileSync(witness, '');
+    this.#isBegun = true;
+    return context;
   }
 
   async #gone(): Promise<void> {
