@@ -150,10 +150,11 @@ async function soak({ backend, seconds, saveBytes }: { readonly backend: Backend
   await Promise.all(work);
   // What is due is done when nobody saves any more.
   let now = await own();
-  while (now.committedSeq < now.savedSeq || now.upkeep.job !== 'idle' || now.upkeep.freeBytes > 0) {
+  while (now.committedSeq < now.savedSeq || now.upkeep.job !== 'idle' || now.upkeep.freeBytes > 0 || now.upkeep.loggedBytes === undefined) {
     await pause(200);
     now = await own();
-    if (now.upkeep.job === 'idle' && now.upkeep.freeBytes < 16 * 1024 * 1024 && now.committedSeq === now.savedSeq) break;
+    const isLevel = now.committedSeq === now.savedSeq && now.upkeep.loggedBytes !== undefined;
+    if (now.upkeep.job === 'idle' && now.upkeep.freeBytes < 16 * 1024 * 1024 && isLevel) break;
   }
   const [rows] = await shop.read([numbers]);
   const link = await ws.invite({ role: 'reader' });

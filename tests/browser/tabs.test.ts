@@ -12,6 +12,8 @@ type Held = {
   sold: string[];
   failures: string[];
   isOver: boolean;
+  /** Ends with the save that was under way when it was told to stop. */
+  selling: Promise<void>;
 };
 declare global {
   var held: Held;
@@ -38,7 +40,7 @@ async function openIn(page: Page, store: string, isFirst = false): Promise<void>
     async ({ store, isFirst }) => {
       const ws = isFirst ? (await lab.shop(store)).ws : await lab.open({ store });
       const shop = await ws.open('till', 'till-1');
-      const held: Held = { ws, rows: [], sold: [], failures: [], isOver: false };
+      const held: Held = { ws, rows: [], sold: [], failures: [], isOver: false, selling: Promise.resolve() };
       const live = shop.live(lab.sql<{ sale: string }>`SELECT sale, sku FROM saleLine ORDER BY sale`, { key: ['sale', 'sku'] as never });
       live.subscribe((rows) => {
         held.rows = rows;
@@ -60,7 +62,7 @@ const sell = (page: Page, sale: string) =>
 const sellOn = (page: Page, name: string): Promise<void> =>
   page.evaluate(async (name) => {
     const shop = await held.ws.open('till', 'till-1');
-    void (async () => {
+    held.selling = (async () => {
       for (let n = 0; !held.isOver; n++) {
         const sale = `${name}-${n}`;
         const failure = await lab.failureOf(shop.save('sale.line', { sale, sku: 'A', qty: 1, cents: 1 }));
@@ -71,8 +73,9 @@ const sellOn = (page: Page, name: string): Promise<void> =>
   }, name);
 
 const stopSelling = (page: Page): Promise<{ sold: string[]; failures: string[] }> =>
-  page.evaluate(() => {
+  page.evaluate(async () => {
     held.isOver = true;
+    await held.selling;
     return { sold: held.sold, failures: held.failures };
   });
 
@@ -179,7 +182,7 @@ describe('another build', () => {
       await ws.create({ name: 'skew', device: 'Till 1' });
       const shop = await ws.open('till', 'till-1');
       await shop.save('sale.line', { sale: 'S1', sku: 'A', qty: 1, cents: 1 });
-      globalThis.held = { ws, rows: [], sold: [], failures: [], isOver: false };
+      globalThis.held = { ws, rows: [], sold: [], failures: [], isOver: false, selling: Promise.resolve() };
     });
     await openIn(fresh, 'skew');
     expect(await sell(fresh, 'S2')).toMatchObject({ firstSeq: 2 });

@@ -56,10 +56,12 @@ describe.each<readonly [Backend, number]>([
   ['opfs-pool', 25],
   ['indexeddb', 6],
 ])('stopped at any I/O step, %s', (backend, callsMin) => {
+  /** OPFS has many steps: every third, odd and even in turn, so that both ways of stopping come. */
+  const stride = backend === 'opfs-pool' ? 3 : 1;
   test('taking over from another: the next start goes on from the note', async () => {
     const stage = await staged(401, backend);
     let call = 1;
-    for (let isWhole = false; !isWhole; call++) {
+    for (let isWhole = false; !isWhole; call += stride) {
       const isFirstAway = call % 8 !== 1; // what the old writer makes of it is the third test's
       const tills = await TwoTills.from(stage, isFirstAway);
       const old = isFirstAway ? undefined : await tills.open(tills.first);
@@ -77,7 +79,7 @@ describe.each<readonly [Backend, number]>([
   test('taking over from itself: the same, and what it had saved stays', async () => {
     const stage = await staged(402, backend);
     let call = 1;
-    for (let isWhole = false; !isWhole; call++) {
+    for (let isWhole = false; !isWhole; call += stride) {
       const tills = await TwoTills.from(stage);
       await tills.open(tills.first);
       tills.first.medium.stopAfter(call);
@@ -99,7 +101,7 @@ describe.each<readonly [Backend, number]>([
     await begun.takeOver();
     const stage = await begun.stage();
     let call = 1;
-    for (let isWhole = false; !isWhole; call++) {
+    for (let isWhole = false; !isWhole; call += stride) {
       const tills = await TwoTills.from(stage);
       const old = await tills.open(tills.first);
       tills.first.medium.stopAfter(call);
