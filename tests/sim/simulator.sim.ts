@@ -1,4 +1,4 @@
-// Sixty seeds of the simulator: nothing may be found, and one in twenty must replay to the same trace. Whether every fault and every branch of recovery
+// Forty seeds of the simulator: nothing may be found, and one in twenty must replay to the same trace. Whether every fault and every branch of recovery
 // is met takes more of them: `npm run sim -- --seeds 2000` asks that too.
 
 import { availableParallelism } from 'node:os';
@@ -8,12 +8,12 @@ import { runSeeds } from './seeds.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-test('seeds 1 to 60 find nothing, and replay to the same trace', async () => {
-  const settings = { root, from: 1, count: 60, threads: availableParallelism(), shrinkTries: 0, failuresMax: 3 };
+test('seeds 1 to 40 find nothing, and replay to the same trace', async () => {
+  const settings = { root, from: 1, count: 40, threads: availableParallelism(), shrinkTries: 0, failuresMax: 3 };
   const result = await runSeeds(settings);
   console.log(
     `${result.seeds} seeds, ${result.replayed} of them twice, ${result.ops} ops, ${result.opsPerSecond} ops/s, ${result.msPerSeed} ms a seed`,
   );
   expect(result.failures.map(({ seed, invariant, what, command }) => ({ seed, invariant, what, command }))).toEqual([]);
-  expect(result.replayed).toBe(3);
+  expect(result.replayed).toBe(2);
 });

@@ -297,7 +297,7 @@ describe('a new device', () => {
     };
     const calls = await count(undefined);
     expect(calls).toBeGreaterThan(20);
-    const step = Math.max(1, Math.floor(calls / 20));
+    const step = Math.max(1, Math.floor(calls / 12));
     for (let call = 1; call < calls; call += step) await count(call);
   }, 240_000);
 });

@@ -131,7 +131,7 @@ describe.each<Backend>(['opfs-pool', 'indexeddb'])('an updated shard whose tail 
 });
 
 /** How many of the steps are stopped at, evenly spread. */
-const stopsMax = 16;
+const stopsMax = 10;
 
 test.each<Backend>(['opfs-pool', 'indexeddb'])(
   'stopped at any I/O step from the cut on, an updated shard says its move once and keeps every sale: kill and power cut, %s',
