@@ -23,6 +23,7 @@ export default defineConfig({
           include: ['tests/**/*.test.ts'],
           exclude: [...configDefaults.exclude, 'tests/workerd/**', 'tests/browser/**'],
           environment: 'node',
+          maxWorkers: '100%', // vitest's own choice leaves one core idle, which is half of a small machine
           testTimeout: 20_000,
           retry: 0,
         },
